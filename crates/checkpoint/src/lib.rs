@@ -1,0 +1,1 @@
+//! The durable store: what must be true after a power cut.

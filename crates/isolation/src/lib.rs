@@ -1,0 +1,1 @@
+//! Runs processors in threads and child processes, and says exactly how each ended.

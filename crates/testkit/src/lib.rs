@@ -1,0 +1,1 @@
+//! Breaks things: misbehaving processors, simulated disks, chaos.

@@ -1,0 +1,3 @@
+//! The reference application.
+
+fn main() {}
