@@ -1,1 +1,35 @@
-//! Decides: processors, items, policies, events and the supervisor as a pure state machine.
+//! Decides: what a processor is, what may run when, who is blamed, what is retried.
+//!
+//! Nothing here names a process, a thread or a file. Time is an argument, and the [`Supervisor`] is a pure state
+//! machine from inputs to commands, so that a seeded simulation can drive it through millions of schedules.
+#![deny(missing_docs)]
+
+mod buffer;
+mod chunk;
+mod context;
+mod event;
+mod executor;
+mod exit;
+mod failure;
+mod item;
+mod outcome;
+mod policy;
+mod processor;
+mod source;
+pub mod supervisor;
+mod time;
+
+pub use buffer::{Buffer, BufferPool};
+pub use chunk::{Chunk, ChunkBuilder, EntryError, entries, push_entry_len};
+pub use context::{Context, Instrument, Interrupted, StartContext};
+pub use event::{Event, EventKind};
+pub use executor::{Assignment, Executor, ExitReport, Observation, OpenItem, ReplyBatch, WorkerEvent, WorkerSink};
+pub use exit::{Exit, KillReason, TimeLimit};
+pub use failure::{Failure, FailureKind};
+pub use item::{Fingerprint, ItemIndex, Key, LeaseId, SlotNumber, WorkerId};
+pub use outcome::{Evidence, OutcomeKind};
+pub use policy::{LeaseLimits, Policy, RestartBudget, RetryPolicy};
+pub use processor::Processor;
+pub use source::{ItemSource, Keying, SourceError, SourceItem, dense, keyed};
+pub use supervisor::Supervisor;
+pub use time::Time;

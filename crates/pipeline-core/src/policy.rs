@@ -1,0 +1,105 @@
+//! The rules of a job: how many workers, how long, how often, how much.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// All knobs of the supervisor, with defaults that suit a desktop app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Workers at a time.
+    pub workers: NonZeroU32,
+    /// The wall time that one item may take; `None` for no limit.
+    pub item_wall_max: Option<Duration>,
+    /// From spawn to the end of `Processor::start`.
+    pub start_wall_max: Duration,
+    /// From the request to stop until the kill.
+    pub stop_grace: Duration,
+    /// Attempts after failures that a processor reported.
+    pub retry: RetryPolicy,
+    /// Crashes of one item before it is quarantined; 2 means one trial alone after the first. At least 1.
+    pub crashes_max: u32,
+    /// Deaths by a SIGKILL or SIGTERM of unknown origin before the open item is quarantined.
+    pub foreign_kills_max: u32,
+    /// Deaths of workers that no item is to blame for.
+    pub restarts: RestartBudget,
+    /// Sizes of leases.
+    pub lease: LeaseLimits,
+    /// Outputs that wait for their commit, in bytes; no lease is handed out beyond it.
+    pub uncommitted_bytes_max: usize,
+    /// Items that wait for another attempt; the source is not read beyond it.
+    pub waiting_items_max: u32,
+    /// Seeds the jitter of backoffs.
+    pub seed: u64,
+}
+
+/// Attempts after failures that a processor reported, with exponential backoff and full jitter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts in all for `Transient`, `RateLimited` and `Offline`.
+    pub attempts_max: u32,
+    /// The first backoff's upper end.
+    pub backoff_first: Duration,
+    /// No backoff is longer, unless `retry_after` says so.
+    pub backoff_max: Duration,
+}
+
+/// How often workers may die without an item to blame: more than `deaths_max` within `window` is one step down the ladder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartBudget {
+    /// Deaths tolerated within the window; only a completed item resets the count.
+    pub deaths_max: u32,
+    /// The window.
+    pub window: Duration,
+    /// The delay before the second restart in a row; doubles, to at most 32 times. The first has none.
+    pub backoff_first: Duration,
+}
+
+/// Sizes of leases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseLimits {
+    /// The work that one lease should hold.
+    pub target: Duration,
+    /// Leases that one worker holds at a time.
+    pub depth: u32,
+    /// Items of one lease.
+    pub items_max: u32,
+    /// Wire bytes of one lease; a larger item travels alone.
+    pub bytes_max: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            workers: NonZeroU32::MIN,
+            item_wall_max: None,
+            start_wall_max: Duration::from_secs(60),
+            stop_grace: Duration::from_secs(5),
+            retry: RetryPolicy::default(),
+            crashes_max: 2,
+            foreign_kills_max: 5,
+            restarts: RestartBudget::default(),
+            lease: LeaseLimits::default(),
+            uncommitted_bytes_max: 16 << 20,
+            waiting_items_max: 1024,
+            seed: 0,
+        }
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts_max: 3, backoff_first: Duration::from_millis(200), backoff_max: Duration::from_secs(30) }
+    }
+}
+
+impl Default for RestartBudget {
+    fn default() -> Self {
+        Self { deaths_max: 5, window: Duration::from_secs(60), backoff_first: Duration::from_millis(50) }
+    }
+}
+
+impl Default for LeaseLimits {
+    fn default() -> Self {
+        Self { target: Duration::from_millis(5), depth: 2, items_max: 65_536, bytes_max: 32 << 10 }
+    }
+}
