@@ -1,6 +1,6 @@
 //! Encoded items in source order, laid out as they travel: a slice of a chunk is the payload of a lease.
 
-use crate::ItemIndex;
+use crate::{Identities, ItemIndex};
 use std::ops::Range;
 
 /// Consecutive items, each a varint length (LEB128, at most 5 bytes) and then its encoding.
@@ -10,6 +10,7 @@ pub struct Chunk {
     bytes: Vec<u8>,
     /// `ends[i]` is the offset one past item `i` in `bytes`.
     ends: Vec<u32>,
+    identities: Identities,
 }
 
 impl Chunk {
@@ -17,6 +18,12 @@ impl Chunk {
     #[must_use]
     pub fn first(&self) -> ItemIndex {
         self.first
+    }
+
+    /// Who the items are, for the store.
+    #[must_use]
+    pub fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     /// Number of items, at least 1.
@@ -86,12 +93,12 @@ impl ChunkBuilder {
         self.ends.len() as u32
     }
 
-    /// The chunk, and an empty builder again; `None` when nothing was pushed.
-    pub fn finish(&mut self, first: ItemIndex) -> Option<Chunk> {
+    /// The chunk, and an empty builder again; `None` when nothing was pushed. `identities` has one entry for each item.
+    pub fn finish(&mut self, first: ItemIndex, identities: Identities) -> Option<Chunk> {
         if self.ends.is_empty() {
             return None;
         }
-        let chunk = Chunk { first, bytes: self.bytes.clone(), ends: self.ends.clone() };
+        let chunk = Chunk { first, bytes: self.bytes.clone(), ends: self.ends.clone(), identities };
         self.bytes.clear();
         self.ends.clear();
         Some(chunk)
