@@ -87,7 +87,10 @@ impl Socket {
         mut recv: impl FnMut(usize, RecvFlags) -> rustix::io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
-            let Some(allowed) = self.drain.allowance(wanted) else { return Ok(0) };
+            let allowed = self.drain.allowance(self.fd(), wanted)?;
+            if allowed == 0 {
+                return Ok(0);
+            }
             match recv(allowed, self.drain.recv_flags(deadline.is_some())) {
                 Ok(read) => {
                     self.drain.count(read);
@@ -123,11 +126,6 @@ impl Socket {
     /// The reader gets what is buffered and then the end, even if somebody else still holds the other end.
     pub(crate) fn shutdown_read(&self) -> io::Result<()> {
         self.drain.start(self.fd())
-    }
-
-    /// The peer reads what was written and then the end.
-    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(self.fd(), Shutdown::Write)?)
     }
 
     /// Ends every wait of both directions; what is buffered may be lost.
