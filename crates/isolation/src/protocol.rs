@@ -9,12 +9,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The only version of these messages so far; the handshake negotiates it.
-pub const VERSION: u16 = 1;
-
-/// The longest encoded message part in bytes, either way; checked by the frame layer before anything is allocated.
-pub const MESSAGE_LEN_MAX: u32 = 64 * 1024;
-
 /// A message that is the only one of its frame kind.
 pub trait Message: Serialize + DeserializeOwned {
     /// The frame's kind: below 0x80 from host to worker, from 0x80 on from worker to host.
@@ -59,11 +53,9 @@ pub struct Start {
     pub control: Vec<u8>,
     /// Stack of the thread that runs `process`.
     pub stack_bytes: u64,
-    /// The largest payload that the host takes in one frame.
-    pub reply_payload_max: u32,
     /// A finished reply leaves the worker within this time.
     pub reply_flush_ms: u32,
-    /// The heartbeat in the recorder rises at least this often.
+    /// The heartbeat in the recorder rises at least this often, unless the machine is overloaded.
     pub heartbeat_ms: u32,
 }
 
@@ -130,7 +122,8 @@ pub struct Failed {
 pub struct Returned {
     /// [`LeaseId`].
     pub lease: u32,
-    /// The first item given back; the lease's length when none is. Replies for the items before it follow when they are done.
+    /// The first item given back; the lease's length **or more** when none is (the worker forgets leases that it has
+    /// finished). Replies for the items before it that are missing follow when they are done.
     pub from: u32,
 }
 
