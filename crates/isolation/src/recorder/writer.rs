@@ -144,6 +144,14 @@ impl SlotRecorder {
         self.area()[layout::OPEN.word()].store(0, Ordering::Relaxed);
     }
 
+    /// Whether no further item is to be opened for now.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        let control = &self.recorder.control;
+        load(control, layout::PAUSE) != 0 || load(control, layout::INTERRUPT) != 0
+    }
+
+    #[inline]
     fn area(&self) -> &[AtomicU64; SLOT_WORDS] {
         self.recorder.words[self.start..].first_chunk().expect("the file holds every slot's area")
     }
