@@ -2,6 +2,9 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod clock;
+mod environment;
+mod program;
 pub mod protocol;
 pub mod recorder;
 mod sys;
