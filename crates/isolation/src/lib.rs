@@ -8,3 +8,6 @@ mod program;
 pub mod protocol;
 pub mod recorder;
 mod sys;
+mod worker;
+
+pub use worker::{Registration, has_worker_line, worker_entry};

@@ -1,9 +1,9 @@
 //! A child process as a worker: the main thread reads the socket, two more tick and process.
 
 use super::link::SocketLink;
+use super::role::Role;
 use super::{Items, Left, Lease, Registration, Session, SessionSettings, panics};
-use crate::environment::Role;
-use crate::program::build_id;
+use crate::program::own_build_id;
 use crate::protocol::{Assign, Message, Start, Stop, TakeBack, exit_code};
 use crate::recorder::Recorder;
 use crate::sys::{files, worker as sys};
@@ -26,8 +26,8 @@ const TICKER_STACK_BYTES: usize = 128 * 1024;
 type Fatal = Box<dyn std::error::Error + Send + Sync>;
 
 /// Is a worker to the end of the process.
-pub(super) fn run(role: Role, registrations: &[Registration]) -> ! {
-    let error = match begin(&role, registrations) {
+pub(super) fn run(role: &Role, registrations: &[Registration]) -> ! {
+    let error = match begin(role, registrations) {
         Ok(worker) => match worker.serve() {
             Ok(never) => match never {},
             Err(error) => error,
@@ -61,7 +61,7 @@ fn begin(role: &Role, registrations: &[Registration]) -> Result<Worker, Fatal> {
         protocol_max: PROTOCOL_MAX,
         codecs: CodecSet::all(),
         pid: std::process::id(),
-        build_id: build_id().unwrap_or(BuildId([0; 32])),
+        build_id: own_build_id().unwrap_or(BuildId([0; 32])),
         token: role.token,
     };
     let agreement = handshake::greet((&mut reader, &mut writer), &hello, None)?;

@@ -1,7 +1,7 @@
 //! The worker line: returns in the host, never in a worker.
 
+use super::role::Role;
 use super::{Registration, child};
-use crate::environment;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static HAS_WORKER_LINE: AtomicBool = AtomicBool::new(false);
@@ -11,8 +11,8 @@ static HAS_WORKER_LINE: AtomicBool = AtomicBool::new(false);
 /// Must come before anything else in `main`: whatever precedes it also happens in every worker.
 pub fn worker_entry(registrations: &[Registration]) {
     HAS_WORKER_LINE.store(true, Ordering::Relaxed);
-    if let Some(role) = environment::take_role() {
-        child::run(role, registrations)
+    if let Some(role) = Role::take() {
+        child::run(&role, registrations)
     }
 }
 

@@ -10,6 +10,7 @@ mod lease;
 mod link;
 mod panics;
 mod registration;
+mod role;
 mod session;
 
 pub use entry::{has_worker_line, worker_entry};

@@ -1,7 +1,7 @@
 //! What a process does to itself when it becomes a worker.
 #![expect(unsafe_code, reason = "signal dispositions, environment and _exit have no safe interface")]
 
-use crate::sys::os;
+use crate::sys::parent;
 use std::io;
 
 /// Signals whose disposition is not touched: the standard library ignores SIGPIPE before `main`, so that writing to a
@@ -15,7 +15,7 @@ const KEPT: libc::c_int = libc::SIGPIPE;
 /// When the host is gone already.
 pub(crate) fn become_child_of(host_pid: u32) -> io::Result<()> {
     reset_signals()?;
-    os::die_with_parent()?;
+    parent::die_with_parent()?;
     // The host may have died before the line above; then nobody will tell us.
     let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get() as u32);
     if parent != host_pid {
@@ -37,7 +37,7 @@ fn reset_signals() -> io::Result<()> {
     if failed != 0 {
         return Err(io::Error::from_raw_os_error(failed));
     }
-    for signal in (1..=os::SIGNAL_MAX).filter(|signal| *signal != KEPT) {
+    for signal in (1..=parent::SIGNAL_MAX).filter(|signal| *signal != KEPT) {
         // SAFETY: an all-zero `sigaction` is a valid value; the calls read and write that local only. Signals that
         // cannot be asked about (SIGKILL, those of the C library) answer with an error and are left alone.
         unsafe {
