@@ -8,6 +8,8 @@ mod program;
 pub mod protocol;
 pub mod recorder;
 mod sys;
+mod thread;
 mod worker;
 
+pub use thread::{ThreadExecutor, ThreadSettings, ThreadsRefused};
 pub use worker::{Registration, has_worker_line, worker_entry};

@@ -2,7 +2,7 @@
 
 use super::link::SocketLink;
 use super::role::Role;
-use super::{Items, Left, Lease, Registration, Session, SessionSettings, panics};
+use super::{Items, Lease, Left, Registration, Session, SessionSettings, panics};
 use crate::program::own_build_id;
 use crate::protocol::{Assign, Message, Start, Stop, TakeBack, exit_code};
 use crate::recorder::Recorder;
@@ -147,14 +147,12 @@ fn leave(left: Left, session: &Session<SocketLink>) -> ! {
     match left {
         Left::Stopped => sys::exit_orderly(exit_code::STOPPED),
         Left::StartFailed(_) => sys::exit_now(exit_code::START_FAILED),
-        Left::Panicked { payload, wreck } => {
+        Left::Panicked { payload, wreck, in_start: _ } => {
             // Whatever broke may break its destructor too; the exit is to show the panic.
             std::mem::forget(wreck);
-            let message = panics::panic_message(&*payload);
-            let recorder = session.recorder();
-            if recorder.look().panic.is_none_or(|panic| panic.message != message) {
-                // The user's code replaced the hook.
-                recorder.record_panic(message, "");
+            let panic = session.recorder().panic_of(panics::panic_message(&*payload));
+            if panic.location.is_empty() {
+                session.recorder().record_panic(&panic.message, "");
             }
             sys::exit_now(exit_code::PANIC)
         }
@@ -170,7 +168,7 @@ impl Worker {
             let mut payload = buffers.take();
             let received = self.receiver.recv(&mut payload, None)?;
             match received.kind {
-                Assign::KIND => self.session.assign(lease(decode(&received)?, payload))?,
+                Assign::KIND => drop(self.session.assign(lease(decode(&received)?, payload))?),
                 TakeBack::KIND => {
                     let TakeBack { lease } = decode(&received)?;
                     self.session.take_back(LeaseId(lease))?;
@@ -183,7 +181,12 @@ impl Worker {
 }
 
 fn lease(assign: Assign, payload: Buffer) -> Lease {
-    Lease { id: LeaseId(assign.lease), attempt: assign.attempt, count: assign.count, items: Items::Received(payload) }
+    Lease {
+        id: LeaseId(assign.lease),
+        attempt: assign.attempt,
+        count: assign.count,
+        items: Items::Received(payload),
+    }
 }
 
 fn decode<M: Message>(received: &Received<'_>) -> Result<M, Fatal> {

@@ -62,6 +62,8 @@ struct Outgoing<L> {
     link: L,
     /// Swapped with the desk's; empty between sends.
     bytes: Vec<u8>,
+    /// The last message was sent.
+    has_ended: bool,
 }
 
 /// How the processor's thread came to its end.
@@ -77,6 +79,8 @@ pub(crate) enum Left {
         payload: Box<dyn Any + Send>,
         /// What is left of the processor. To drop it may do anything.
         wreck: Option<Box<dyn Any>>,
+        /// It happened in `start`.
+        in_start: bool,
     },
     /// Nobody listens, or the host broke the protocol.
     HostLost,
@@ -94,12 +98,12 @@ impl<L: Link> Session<L> {
             desk: Mutex::default(),
             work: Condvar::new(),
             busy: Condvar::new(),
-            outgoing: Mutex::new(Outgoing { link, bytes: Vec::new() }),
+            outgoing: Mutex::new(Outgoing { link, bytes: Vec::new(), has_ended: false }),
         })
     }
 
-    /// The I/O thread: a lease came.
-    pub(crate) fn assign(&self, lease: Lease) -> Result<(), TooManyLeases> {
+    /// The I/O thread: a lease came. Whether the worker was busy before.
+    pub(crate) fn assign(&self, lease: Lease) -> Result<bool, TooManyLeases> {
         let mut desk = self.desk();
         let was_busy = desk.is_busy();
         desk.put(lease)?;
@@ -108,13 +112,14 @@ impl<L: Link> Session<L> {
         if !was_busy {
             self.busy.notify_one();
         }
-        Ok(())
+        Ok(was_busy)
     }
 
     /// The I/O thread: the host wants unstarted items back.
     pub(crate) fn take_back(&self, lease: LeaseId) -> Result<(), LinkLost> {
         let from = self.desk().take_back(lease).unwrap_or(u32::MAX);
-        self.outgoing().link.returned(lease, from)
+        let mut outgoing = self.outgoing();
+        if outgoing.has_ended { Ok(()) } else { outgoing.link.returned(lease, from) }
     }
 
     /// The I/O thread: the worker is to leave after the open item.
@@ -127,8 +132,17 @@ impl<L: Link> Session<L> {
     /// The ticker: waits until the next tick is due.
     pub(crate) fn wait_for_tick(&self) {
         let desk = self.desk();
-        let period = if desk.is_busy() { self.settings.reply_flush } else { self.settings.heartbeat };
+        let period = self.period(&desk);
         drop(self.busy.wait_timeout(desk, period).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The ticker, when it has a way of its own to wait: how long.
+    pub(crate) fn tick_period(&self) -> Duration {
+        self.period(&self.desk())
+    }
+
+    fn period(&self, desk: &Desk) -> Duration {
+        if desk.is_busy() { self.settings.reply_flush } else { self.settings.heartbeat }
     }
 
     /// The ticker: sends what is finished, unless somebody sends just now.
@@ -138,6 +152,11 @@ impl<L: Link> Session<L> {
             Ok(mut outgoing) => self.flush(&mut outgoing),
             Err(_) => Ok(()),
         }
+    }
+
+    /// Sends what is finished, after whatever is being sent.
+    pub(crate) fn flush_finished(&self) -> Result<(), LinkLost> {
+        self.flush(&mut self.outgoing())
     }
 
     /// Whoever has the link to himself: says something that no method of the session says.
@@ -157,7 +176,7 @@ impl<L: Link> Session<L> {
         let mut processor = match started {
             Ok(Ok(processor)) => processor,
             Ok(Err(failure)) => return self.start_failed(failure),
-            Err(payload) => return self.panicked(payload, None),
+            Err(payload) => return self.panicked(payload, None, true),
         };
         let worked = catch_unwind(AssertUnwindSafe(|| {
             self.recorder.set_phase(Phase::Ready);
@@ -169,12 +188,12 @@ impl<L: Link> Session<L> {
         match worked {
             Ok(Ok(())) => {}
             Ok(Err(lost)) => return self.host_lost(&lost),
-            Err(payload) => return self.panicked(payload, Some(Box::new(processor))),
+            Err(payload) => return self.panicked(payload, Some(Box::new(processor)), false),
         }
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(processor))) {
-            return self.panicked(payload, None);
+            return self.panicked(payload, None, false);
         }
-        match self.outgoing().link.stopped() {
+        match self.say_last(Link::stopped) {
             Ok(()) => Left::Stopped,
             Err(lost) => self.host_lost(&lost),
         }
@@ -188,16 +207,22 @@ impl<L: Link> Session<L> {
     }
 
     fn start_failed(&self, failure: Failure) -> Left {
-        match self.outgoing().link.start_failed(failure.clone()) {
+        match self.say_last(|link| link.start_failed(failure.clone())) {
             Ok(()) => Left::StartFailed(failure),
             Err(lost) => self.host_lost(&lost),
         }
     }
 
-    fn panicked(&self, payload: Box<dyn Any + Send>, wreck: Option<Box<dyn Any>>) -> Left {
+    fn say_last(&self, say: impl FnOnce(&mut L) -> Result<(), LinkLost>) -> Result<(), LinkLost> {
+        let mut outgoing = self.outgoing();
+        outgoing.has_ended = true;
+        say(&mut outgoing.link)
+    }
+
+    fn panicked(&self, payload: Box<dyn Any + Send>, wreck: Option<Box<dyn Any>>, in_start: bool) -> Left {
         self.recorder.set_phase(Phase::Panicked);
         match self.flush(&mut self.outgoing()) {
-            Ok(()) => Left::Panicked { payload, wreck },
+            Ok(()) => Left::Panicked { payload, wreck, in_start },
             Err(lost) => self.host_lost(&lost),
         }
     }
@@ -230,7 +255,12 @@ impl<L: Link> Session<L> {
     }
 
     /// One lease. For each item: one uncontended lock, a few stores, no system call, no clock.
-    fn work_off<P: Processor>(&self, processor: &mut P, lease: &Lease, output: &mut Vec<u8>) -> Result<(), LinkLost> {
+    fn work_off<P: Processor>(
+        &self,
+        processor: &mut P,
+        lease: &Lease,
+        output: &mut Vec<u8>,
+    ) -> Result<(), LinkLost> {
         let cx = Context::new(&self.slot, lease.attempt, self.settings.slot);
         let mut items = entries(lease.bytes());
         let mut offset = 0;
