@@ -2,7 +2,8 @@
 
 use super::link::MemoryLink;
 use super::worker::{MemorySession, Run, ThreadWorker};
-use super::{ThreadSettings, ThreadsRefused};
+use super::ThreadSettings;
+use crate::IsolationError;
 use cofferdam_pipeline_core::{
     Assignment, BufferPool, Executor, KillReason, LeaseId, Observation, Processor, SlotNumber, WorkerId,
     WorkerSink,
@@ -39,8 +40,8 @@ impl ThreadExecutor {
     /// An executor without workers. The sink is called from the workers' threads.
     ///
     /// # Errors
-    /// [`ThreadsRefused`] when a panic could not be caught.
-    pub fn new<P: Processor>(settings: ThreadSettings, sink: WorkerSink) -> Result<Self, ThreadsRefused> {
+    /// [`IsolationError::PanicAborts`] when a panic could not be caught.
+    pub fn new<P: Processor>(settings: ThreadSettings, sink: WorkerSink) -> Result<Self, IsolationError> {
         settings.check(cfg!(panic = "abort"))?;
         Ok(Self {
             settings: Arc::new(settings),

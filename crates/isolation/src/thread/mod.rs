@@ -9,4 +9,4 @@ mod settings;
 mod worker;
 
 pub use executor::ThreadExecutor;
-pub use settings::{ThreadSettings, ThreadsRefused};
+pub use settings::ThreadSettings;

@@ -1,5 +1,6 @@
 //! What a thread executor needs to know.
 
+use crate::IsolationError;
 use cofferdam_ipc::Codec;
 use std::time::Duration;
 
@@ -20,19 +21,10 @@ pub struct ThreadSettings {
     pub allow_panic_abort: bool,
 }
 
-/// Why processors cannot run in threads here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ThreadsRefused {
-    /// Compile without `panic = "abort"`, run workers as processes, or set [`ThreadSettings::allow_panic_abort`].
-    #[error("this program was compiled with panic = \"abort\": a panic in a processor would end it")]
-    PanicAborts,
-}
-
 impl ThreadSettings {
     /// Whether threads may be used.
-    pub(super) fn check(&self, panics_abort: bool) -> Result<(), ThreadsRefused> {
-        if panics_abort && !self.allow_panic_abort { Err(ThreadsRefused::PanicAborts) } else { Ok(()) }
+    pub(super) fn check(&self, panics_abort: bool) -> Result<(), IsolationError> {
+        if panics_abort && !self.allow_panic_abort { Err(IsolationError::PanicAborts) } else { Ok(()) }
     }
 }
 
@@ -50,9 +42,9 @@ mod tests {
             frame_payload_max: 1 << 20,
             allow_panic_abort: false,
         };
-        assert_eq!(settings.check(true), Err(ThreadsRefused::PanicAborts));
-        assert_eq!(settings.check(false), Ok(()));
+        assert!(matches!(settings.check(true), Err(IsolationError::PanicAborts)));
+        assert!(settings.check(false).is_ok());
         settings.allow_panic_abort = true;
-        assert_eq!(settings.check(true), Ok(()));
+        assert!(settings.check(true).is_ok());
     }
 }
