@@ -2,7 +2,9 @@
 //!
 //! A worker parses hostile input, so it gets none of the host's secrets through the environment.
 
+use cofferdam_pipeline_core::WorkerId;
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 /// Says that this process is a worker. The worker entry removes it before user code runs, so that a program that user
 /// code starts does not take itself for a worker.
@@ -63,6 +65,12 @@ const ALLOWED_PREFIXES: &[&str] = &["LC_", "ASAN_", "UBSAN_", "TSAN_", "LSAN_"];
 #[must_use]
 pub fn is_inside_worker() -> bool {
     std::env::var_os(TREE_VAR).is_some() || std::env::var_os(ROLE_VAR).is_some()
+}
+
+/// The value of [`TREE_VAR`] for a worker whose files are in `dir`: unique, since the directory's name is random.
+pub(crate) fn mark(dir: &Path, worker: WorkerId) -> String {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}/{}", worker.0)
 }
 
 /// What a worker inherits from `host`, with the `added` variables on top (later ones win).

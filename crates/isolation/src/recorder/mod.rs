@@ -7,7 +7,7 @@
 mod host;
 pub mod layout;
 mod reader;
-mod text;
+pub(crate) mod text;
 mod words;
 mod writer;
 

@@ -36,7 +36,7 @@ impl Phase {
         }
     }
 
-    fn from_number(n: u64) -> Self {
+    pub(crate) fn from_number(n: u64) -> Self {
         match n {
             0 => Self::Unborn,
             1 => Self::Starting,

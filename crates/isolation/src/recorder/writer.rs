@@ -2,7 +2,7 @@
 
 use super::layout::{self, Field};
 use super::words::Words;
-use super::{Phase, Recording, text};
+use super::{PanicRecord, Phase, Recording, text};
 use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId};
 use std::fs::File;
 use std::io;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// How long a paused `check` sleeps before it looks again. The words come by a plain write, which wakes nobody.
 const PAUSE_POLL: Duration = Duration::from_millis(10);
+
+const PANIC_MESSAGE_LEN_MAX: usize = layout::PANIC_MESSAGE.len - layout::CELL_HEADER_LEN;
 
 const SLOT_WORDS: usize = layout::SLOT_AREA_LEN / 8;
 
@@ -68,6 +70,11 @@ impl Recorder {
         store(&self.words, layout::PHASE, phase.number());
     }
 
+    /// How far the worker is.
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::from_number(load(&self.words, layout::PHASE))
+    }
+
     /// Shows that the worker's ticker lives; only that thread calls it.
     pub(crate) fn beat(&self) {
         store(&self.words, layout::HEARTBEAT, load(&self.words, layout::HEARTBEAT).wrapping_add(1));
@@ -90,6 +97,14 @@ impl Recorder {
         );
         text::write(head, part(words, layout::PANIC_MESSAGE), 1, tag, message);
         self.panicking.store(false, Ordering::Release);
+    }
+
+    /// What the hook kept of the panic with this message; without a location when the user's code replaced the hook.
+    pub(crate) fn panic_of(&self, message: &str) -> PanicRecord {
+        let message =
+            text::clean_lines(&message.as_bytes()[..message.floor_char_boundary(PANIC_MESSAGE_LEN_MAX)]);
+        let seen = self.look().panic.filter(|panic| panic.message == message);
+        seen.unwrap_or(PanicRecord { message, location: String::new() })
     }
 
     /// Pauses or resumes `check`; only in memory, since a child's control page is written by its host.
@@ -144,6 +159,14 @@ impl SlotRecorder {
         self.area()[layout::OPEN.word()].store(0, Ordering::Relaxed);
     }
 
+    /// Whether no further item is to be opened for now.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        let control = &self.recorder.control;
+        load(control, layout::PAUSE) != 0 || load(control, layout::INTERRUPT) != 0
+    }
+
+    #[inline]
     fn area(&self) -> &[AtomicU64; SLOT_WORDS] {
         self.recorder.words[self.start..].first_chunk().expect("the file holds every slot's area")
     }

@@ -44,3 +44,16 @@ pub(crate) mod dirs;
 #[cfg(windows)]
 #[path = "windows/os.rs"]
 pub(crate) mod os;
+
+#[cfg(unix)]
+#[path = "unix/worker.rs"]
+pub(crate) mod worker;
+#[cfg(windows)]
+#[path = "windows/worker.rs"]
+pub(crate) mod worker;
+#[cfg(target_os = "linux")]
+#[path = "linux/parent.rs"]
+mod parent;
+#[cfg(all(unix, not(target_os = "linux")))]
+#[path = "macos/parent.rs"]
+mod parent;

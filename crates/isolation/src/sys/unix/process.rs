@@ -113,24 +113,33 @@ pub(crate) fn end_descendants(pid: u32, mark: &str, bound: Duration) -> usize {
     found
 }
 
-/// Kills the worker of a dead host and waits; false when no such process runs any more.
-pub(crate) fn end_orphan(pid: u32, start_time: u64, deadline: Instant) -> bool {
-    if start_time == 0 || os::start_time(pid) != Some(start_time) {
+/// Kills the worker of a dead host and its group; false when no such process runs any more.
+pub(crate) fn kill_orphan(pid: u32, start_time: u64) -> bool {
+    if start_time == 0 || !is_alive(pid, start_time) {
         return false;
     }
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     // A descriptor pins the process: after the second look the signal can reach nobody else.
     let pidfd = os::pidfd(raw);
-    if os::start_time(pid) != Some(start_time) {
+    if !is_alive(pid, start_time) {
         return false;
     }
+    // Errors mean that there is nobody left to kill.
     let _ = rustix::process::kill_process_group(raw, Signal::KILL);
     match &pidfd {
         Some(fd) => os::kill_by_pidfd(fd),
         None => drop(rustix::process::kill_process(raw, Signal::KILL)),
     }
+    true
+}
+
+/// Waits until this very process is gone; false when it was still there at the deadline.
+pub(crate) fn wait_gone(pid: u32, start_time: u64, deadline: Instant) -> bool {
     let mut pause = Duration::from_micros(200);
-    while is_alive(pid, start_time) && crate::clock::now() < deadline {
+    while is_alive(pid, start_time) {
+        if crate::clock::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
@@ -192,6 +201,6 @@ mod tests {
     fn a_pid_whose_start_time_differs_is_no_orphan() {
         let me = std::process::id();
         let start_time = os::start_time(me).unwrap();
-        assert!(!end_orphan(me, start_time + 1, crate::clock::now()), "this test would be dead");
+        assert!(!kill_orphan(me, start_time + 1), "this test would be dead");
     }
 }
