@@ -77,6 +77,7 @@ impl Store {
             Some(uuid) => uuid,
             None => store.create()?,
         };
+        store.sync_what_may_be_new()?;
         store.remove_leftovers()?;
         drop(lock);
         Ok(store)
@@ -147,6 +148,8 @@ impl Store {
     pub fn open_job(&self, name: impl AsRef<[u8]>) -> Result<JobStore, StoreError> {
         let lock = self.lock()?;
         let dir = self.find(name.as_ref())?;
+        // Whoever created the job may have failed just before this.
+        self.sync_dir(&self.jobs())?;
         let job_lock = self.lock_job(&dir)?;
         drop(lock);
         JobStore::open(&dir, &self.options, job_lock)
@@ -271,6 +274,17 @@ impl Store {
         self.disk().sync_dir(path).map_err(|error| StoreError::io("sync", path, error))
     }
 
+    /// An earlier opening may have made these entries and failed to sync them: they are not durable because they are there.
+    fn sync_what_may_be_new(&self) -> Result<(), StoreError> {
+        self.sync_dir(&self.root)?;
+        let parent = parent_of(&self.root);
+        match self.disk().sync_dir(parent) {
+            // A parent that we may not even read is none that we created an entry in.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            result => result.map_err(|error| StoreError::io("sync", parent, error)),
+        }
+    }
+
     /// What a creation or a deletion left that did not end. The caller holds the store's lock, so none is under way.
     fn remove_leftovers(&self) -> Result<(), StoreError> {
         let names = self.disk().read_dir(&self.jobs());
@@ -324,8 +338,12 @@ fn create_dir_if_missing(disk: &dyn Disk, path: &Path) -> Result<(), StoreError>
         }
         Err(error) => return failed("create", path, error),
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent_of(path);
     disk.sync_dir(parent).or_else(|error| failed("sync", parent, error))
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn temporary_name() -> Result<String, StoreError> {
