@@ -47,6 +47,7 @@ pub trait Disk: Send + Sync + Debug {
 }
 
 /// An open file; the position is an argument, so threads can share it.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks an open file whether it is empty")]
 pub trait DiskFile: Send + Sync + Debug {
     /// Reads up to `buf.len()` bytes at `offset`; fewer at the end, or when it pleases.
     ///
@@ -114,7 +115,9 @@ pub(crate) fn read_exact_at(file: &dyn DiskFile, mut buf: &mut [u8], mut offset:
                 buf = &mut buf[n..];
                 offset += n as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => interrupts += 1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => {
+                interrupts += 1
+            }
             Err(error) => return Err(error),
         }
     }
@@ -131,7 +134,9 @@ pub(crate) fn write_all_at(file: &dyn DiskFile, mut buf: &[u8], mut offset: u64)
                 buf = &buf[n..];
                 offset += n as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => interrupts += 1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => {
+                interrupts += 1
+            }
             Err(error) => return Err(error),
         }
     }

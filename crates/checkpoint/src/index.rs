@@ -3,8 +3,8 @@
 use crate::format::record::{Item, LeaseItems, Record};
 use crate::limits::LEASES_PER_WORKER_MAX;
 use crate::{Counts, KeyRef, Lookup, Note, OpenLease};
-use hashbrown::HashTable;
 use cofferdam_pipeline_core::{Fingerprint, OutcomeKind};
+use hashbrown::HashTable;
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
@@ -170,7 +170,9 @@ impl Index {
     ) -> Result<Option<Entry>, AlreadyDone> {
         let entry = Entry {
             hash,
-            lsn_and_flags: lsn << LSN_SHIFT | FLAG_SEEN | u64::from(crate::format::record::outcome_code(kind)),
+            lsn_and_flags: lsn << LSN_SHIFT
+                | FLAG_SEEN
+                | u64::from(crate::format::record::outcome_code(kind)),
             fingerprint: fold(fingerprint),
         };
         match self.keyed.find_mut(hash[0], |e| e.hash == hash) {

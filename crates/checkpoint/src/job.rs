@@ -1,17 +1,15 @@
 //! One job, open for work.
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::DiskFile;
 use crate::format::description::Description;
 use crate::format::record::{LeaseItems, put_lease_started, put_note};
-use crate::format::segment::SegmentHeader;
 use crate::index::Standing;
 use crate::journal::chain::Chain;
-use crate::journal::create::begin_segment;
 use crate::journal::fill::FillAhead;
 use crate::journal::group::State;
-use crate::journal::head_file::HeadFile;
-use crate::journal::lead::{Journal, OnCommit, Tip, lock};
-use crate::journal::recovery::{Recovered, Scope, recover};
+use crate::journal::lead::{Journal, OnCommit, lock};
+use crate::journal::parts::Parts;
+use crate::journal::recovery::{Scope, recover};
 use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
 use crate::{
@@ -21,7 +19,7 @@ use crate::{
 use cofferdam_pipeline_core::{Fingerprint, Identities};
 use std::io::Read;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -44,7 +42,11 @@ pub struct JobStore {
 
 impl JobStore {
     /// Opens the job in `dir`, whose lock the caller has taken.
-    pub(crate) fn open(dir: &Path, options: &StoreOptions, lock_file: Box<dyn DiskFile>) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        dir: &Path,
+        options: &StoreOptions,
+        lock_file: Box<dyn DiskFile>,
+    ) -> Result<Self, StoreError> {
         let disk = options.disk.clone();
         let previous = owner_file::read(disk.as_ref(), dir);
         let recovered = recover(disk.as_ref(), dir, Scope::Accepted)?;
@@ -367,45 +369,6 @@ impl View for Journal {
     }
 }
 
-/// What recovery leaves, with a new segment to continue in.
-struct Parts {
-    index: crate::index::Index,
-    next_lsn: u64,
-    tip: Tip,
-    chain: Chain,
-    head: HeadFile,
-}
-
-impl Parts {
-    fn begin(disk: &dyn Disk, dir: &Path, recovered: Recovered, fill: FillAhead) -> Result<Self, StoreError> {
-        let Recovered { content, index, mut chain, pin, tail, next_seq, next_epoch, absorbs, next_lsn, .. } = recovered;
-        let header = SegmentHeader {
-            store: content.head.store,
-            job: content.head.job,
-            seq: next_seq,
-            epoch: next_epoch,
-            salt: 0,
-            prev: pin,
-            absorbs,
-        };
-        let mut head = HeadFile::open(disk, dir, &content)?;
-        let (appender, filler) = begin_segment(disk, dir, header, tail.as_ref(), fill)?;
-        chain.push(&appender.header);
-        chain.durable_end = appender.durable_end();
-        chain.durable_lsn = next_lsn - 1;
-        head.update(|head| {
-            head.seq = next_seq;
-            head.epoch = next_epoch;
-            head.durable_end = appender.durable_end();
-            head.durable_lsn = next_lsn - 1;
-            head.counts = index.counts;
-            head.state = JobState::Running;
-        })?;
-        let tip = Tip { appender, filler, is_filling: false };
-        Ok(Self { index, next_lsn, tip, chain, head })
-    }
-}
-
 fn spawn_writer(journal: &Arc<Journal>) -> Result<JoinHandle<()>, StoreError> {
     let writer = journal.clone();
     let spawned = std::thread::Builder::new().name("cofferdam-store".into()).spawn(move || writer.run());
@@ -415,91 +378,8 @@ fn spawn_writer(journal: &Arc<Journal>) -> Result<JoinHandle<()>, StoreError> {
 fn fill_for(options: &StoreOptions, dir: &Path) -> FillAhead {
     match options.disk.kind(dir) {
         crate::FileSystemKind::Local => options.fill_ahead,
-        crate::FileSystemKind::CopyOnWrite | crate::FileSystemKind::Network | crate::FileSystemKind::Memory => {
-            FillAhead::Off
-        }
-    }
-}
-
-/// A job, open for reading beside whoever works on it.
-#[derive(Debug)]
-pub struct JobReader {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    frozen: Arc<Frozen>,
-    description: Description,
-    state: JobState,
-}
-
-/// A journal as it was when a reader opened it.
-#[derive(Debug)]
-struct Frozen {
-    chain: Chain,
-    index: crate::index::Index,
-}
-
-impl JobReader {
-    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
-        let Recovered { index, chain, content, .. } = recover(disk.as_ref(), dir, Scope::Durable)?;
-        let (description, state) = (content.description, content.head.state);
-        Ok(Self { disk, dir: dir.to_owned(), frozen: Arc::new(Frozen { chain, index }), description, state })
-    }
-
-    /// The job's name, as it was given.
-    #[must_use]
-    pub fn name(&self) -> &[u8] {
-        &self.description.name
-    }
-
-    /// What the job was made with.
-    #[must_use]
-    pub fn spec(&self) -> &JobSpec {
-        &self.description.spec
-    }
-
-    /// Where the job stands.
-    #[must_use]
-    pub fn state(&self) -> JobState {
-        self.state
-    }
-
-    /// Outcomes by kind, those that were known to be durable when this was opened.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.frozen.index.counts
-    }
-
-    /// What is known about an item.
-    #[must_use]
-    pub fn lookup(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Lookup {
-        self.frozen.index.lookup(key, fingerprint)
-    }
-
-    /// Outcomes after `after_lsn` (0 for all), in order.
-    #[must_use]
-    pub fn outcomes(&self, after_lsn: u64) -> Outcomes {
-        Outcomes::new(self.disk.clone(), &self.dir, self.frozen.clone(), after_lsn)
-    }
-
-    /// Reads a blob, verified against its length and hash.
-    ///
-    /// # Errors
-    /// [`StoreError::BlobDamaged`] when it is not what was committed.
-    pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
-        blob::read(self.disk.as_ref(), &self.dir, blob)
-    }
-}
-
-impl View for Frozen {
-    fn chain(&self) -> Chain {
-        self.chain.clone()
-    }
-
-    fn progress(&self) -> (u64, u64, u64) {
-        (self.chain.version, self.chain.durable_end, self.chain.durable_lsn)
-    }
-
-    fn standing(&self, outcomes: &[(KeyRef<'_>, u64)]) -> Vec<Standing> {
-        outcomes.iter().map(|&(key, lsn)| self.index.standing(key, lsn)).collect()
+        crate::FileSystemKind::CopyOnWrite
+        | crate::FileSystemKind::Network
+        | crate::FileSystemKind::Memory => FillAhead::Off,
     }
 }

@@ -6,12 +6,15 @@ use crate::format::checksum::crc;
 use crate::format::description::{self, Description};
 use crate::format::head::{DESCRIPTION_OFFSET, Head, SLOTS};
 use crate::format::store_file::{self, StoreFileFault};
-use crate::job::{JobReader, JobStore};
+use crate::job::JobStore;
+use crate::job_reader::JobReader;
 use crate::journal::fill::FillAhead;
 use crate::journal::head_file;
 use crate::limits::{IDLE, JOB_NAME_MAX, STORE_LOCK_PAUSE, STORE_LOCK_WAIT};
 use crate::real_disk::RealDisk;
-use crate::{Counts, Durability, JobSpec, JobState, JobSummary, OwnerInfo, StoreError, clock, owner_file, random};
+use crate::{
+    Counts, Durability, JobSpec, JobState, JobSummary, OwnerInfo, StoreError, clock, owner_file, random,
+};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -209,7 +212,9 @@ impl Store {
         };
         store_file::decode(&bytes).map(Some).map_err(|fault| match fault {
             StoreFileFault::Damaged => StoreError::NotAStore { path, why: "its STORE file is damaged" },
-            StoreFileFault::Newer(found) => StoreError::NewerVersion { path, found, known: store_file::VERSION },
+            StoreFileFault::Newer(found) => {
+                StoreError::NewerVersion { path, found, known: store_file::VERSION }
+            }
         })
     }
 
@@ -300,7 +305,10 @@ impl Store {
     /// The lock of the whole store: held for the milliseconds of a creation, a deletion or the locking of a job.
     fn lock(&self) -> Result<Box<dyn DiskFile>, StoreError> {
         let path = self.root.join(LOCK);
-        let file = self.disk().open(&path, OpenMode::Create).map_err(|error| StoreError::io("open", &path, error))?;
+        let file = self
+            .disk()
+            .open(&path, OpenMode::Create)
+            .map_err(|error| StoreError::io("open", &path, error))?;
         let deadline = clock::now() + STORE_LOCK_WAIT;
         while !file.try_lock().map_err(|error| StoreError::io("lock", &path, error))? {
             if clock::now() >= deadline {
@@ -313,7 +321,10 @@ impl Store {
 
     fn lock_job(&self, dir: &Path) -> Result<Box<dyn DiskFile>, StoreError> {
         let path = dir.join(LOCK);
-        let file = self.disk().open(&path, OpenMode::Create).map_err(|error| StoreError::io("open", &path, error))?;
+        let file = self
+            .disk()
+            .open(&path, OpenMode::Create)
+            .map_err(|error| StoreError::io("open", &path, error))?;
         if file.try_lock().map_err(|error| StoreError::io("lock", &path, error))? {
             return Ok(file);
         }

@@ -18,7 +18,11 @@ const FRAMES_START: usize = 8192;
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// So many outcomes, and whether an end was torn off.
-    Opened { outcomes: usize, is_torn: bool, copies_damaged: u32 },
+    Opened {
+        outcomes: usize,
+        is_torn: bool,
+        copies_damaged: u32,
+    },
     Corrupt(DamageKind),
 }
 

@@ -116,9 +116,27 @@ fn job_names_and_keys_may_be_any_bytes() {
     let store = Store::open(dir.path(), real_options()).unwrap();
     let long = "x".repeat(5000);
     let names: Vec<&[u8]> = vec![
-        b"", b".", b"..", b"a/b", b"a\\b", b"con", b"NUL.txt", b"a", b"A", b" a", b"a.", b"\0", b"\xff\xfe",
-        "é".as_bytes(), "e\u{301}".as_bytes(), "\u{202e}abc".as_bytes(), "ſ".as_bytes(), "İ".as_bytes(),
-        "\u{200b}".as_bytes(), "ﬁ".as_bytes(), long.as_bytes(),
+        b"",
+        b".",
+        b"..",
+        b"a/b",
+        b"a\\b",
+        b"con",
+        b"NUL.txt",
+        b"a",
+        b"A",
+        b" a",
+        b"a.",
+        b"\0",
+        b"\xff\xfe",
+        "é".as_bytes(),
+        "e\u{301}".as_bytes(),
+        "\u{202e}abc".as_bytes(),
+        "ſ".as_bytes(),
+        "İ".as_bytes(),
+        "\u{200b}".as_bytes(),
+        "ﬁ".as_bytes(),
+        long.as_bytes(),
     ];
     for (n, name) in names.iter().enumerate() {
         let job = store.create_job(name, &spec(Keying::Keyed)).unwrap();
