@@ -20,6 +20,7 @@ use cofferdam_pipeline_core::{Fingerprint, Identities};
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -70,6 +71,7 @@ impl JobStore {
             chain: Mutex::new(parts.chain),
             head: Mutex::new(parts.head),
             on_commit: Mutex::new(None),
+            is_filling: AtomicBool::new(false),
         });
         let writer = Mutex::new(Some(spawn_writer(&journal)?));
         Ok(Self {
@@ -305,6 +307,7 @@ impl JobStore {
         lock(&self.owner).set_epoch(parts.tip.appender.header.epoch)?;
         let lsn = parts.next_lsn - 1;
         *lock(&journal.tip) = parts.tip;
+        journal.is_filling.store(false, Ordering::Relaxed);
         *lock(&journal.head) = parts.head;
         {
             let mut chain = lock(&journal.chain);

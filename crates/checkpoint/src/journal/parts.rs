@@ -53,7 +53,7 @@ impl Parts {
             head.counts = index.counts;
             head.state = JobState::Running;
         })?;
-        let tip = Tip { appender, filler, is_filling: false };
+        let tip = Tip { appender, filler };
         Ok(Self { index, next_lsn, tip, chain, head })
     }
 }
