@@ -121,7 +121,8 @@ fn send_one_and_a_half_frames_and_wait() {
 #[test]
 fn a_stream_that_a_grandchild_keeps_open_ends_for_a_reader_that_is_told_to_stop() {
     let (host, end) = Stream::pair().unwrap();
-    let script = r#"exec 3<&0; sleep 60 <&3 >/dev/null 2>&1 & echo $!; printf 'the last words' >&0; kill -9 $$"#;
+    let script =
+        r#"exec 3<&0; sleep 60 <&3 >/dev/null 2>&1 & echo $!; printf 'the last words' >&0; kill -9 $$"#;
     let mut child = shell(script, end.into_stdin());
     let mut grandchild = String::new();
     child.stdout.take().unwrap().read_to_string(&mut grandchild).unwrap();

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Item, assert_blamed, assert_blamed_by};
 use cofferdam_pipeline_core::Exit;
+use common::{Item, assert_blamed, assert_blamed_by};
 
 #[test]
 fn worker() {
@@ -66,7 +66,10 @@ fn an_abort_after_a_caught_panic_is_an_abort() {
 fn what_the_processor_said_last_survives_its_death() {
     let report = assert_blamed(Item::Annotated(Item::Abort.into()), &signal(6, "SIGABRT"));
     let open = &report.open[0];
-    assert_eq!((open.stage.as_str(), open.progress, open.message.as_str()), ("decode", Some((3, 9)), "page 3"));
+    assert_eq!(
+        (open.stage.as_str(), open.progress, open.message.as_str()),
+        ("decode", Some((3, 9)), "page 3")
+    );
     assert_eq!(open.breadcrumbs, ["opened", "page 3"]);
 }
 

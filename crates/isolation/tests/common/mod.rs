@@ -8,8 +8,8 @@ pub use mischief::{Config, Item, Mischief};
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::{ChildExecutor, ChildSettings, Registration, WorkerProgram, worker_entry};
 use cofferdam_pipeline_core::{
-    Assignment, ChunkBuilder, Executor, Exit, ExitReport, Identities, ItemIndex, KillReason, LeaseId, OpenItem, OrdinalRun, Processor,
-    ReplyBatch, SlotNumber, WorkerEvent, WorkerId, entries,
+    Assignment, ChunkBuilder, Executor, Exit, ExitReport, Identities, ItemIndex, KillReason, LeaseId,
+    OpenItem, OrdinalRun, Processor, ReplyBatch, SlotNumber, WorkerEvent, WorkerId, entries,
 };
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -77,7 +77,14 @@ impl Host {
         for item in items {
             builder.push(|out| Codec::Bincode.encode(item, out)).unwrap();
         }
-        let chunk = Arc::new(builder.finish(ItemIndex(0), Identities::Ordinals(vec![OrdinalRun { first: 0, count: items.len() as u32 }])).unwrap());
+        let chunk = Arc::new(
+            builder
+                .finish(
+                    ItemIndex(0),
+                    Identities::Ordinals(vec![OrdinalRun { first: 0, count: items.len() as u32 }]),
+                )
+                .unwrap(),
+        );
         self.leases += 1;
         let (lease, range) = (LeaseId(self.leases), 0..chunk.len());
         self.executor.assign(worker, Assignment { lease, attempt: 1, chunk, range });
