@@ -16,7 +16,7 @@ struct Charged<'a> {
     lease: LeaseId,
     offset: u32,
     open: Option<&'a OpenItem>,
-    /// It was seen inside `process`; otherwise it is only among those that may have been.
+    /// It was seen inside `process` at the end; otherwise it is only among those that may be behind it.
     seen: bool,
 }
 
@@ -218,17 +218,19 @@ fn charged<'a>(worker: &Worker, exit: &Exit, report: &'a ExitReport) -> Vec<Char
         let all = worker.leases.iter().flat_map(|l| (l.done..l.len).map(|offset| (l.id, offset)));
         return all.map(|(lease, offset)| Charged { lease, offset, open: None, seen: false }).collect();
     }
-    let mut seen = BTreeSet::new();
+    let ours = matches!(worker.state, State::Dying { killed: Some(_), .. });
+    let violated = matches!(exit, Exit::ProtocolViolation(_));
+    // When we noticed the bad message, the item that sent it may have been closed and the next one opened: both are
+    // suspects, neither is certain.
+    let seen = !(violated && ours);
+    let mut named = BTreeSet::new();
     let open = report.open.iter().take(OPEN_ITEMS_MAX);
     let mut charged: Vec<_> = open
-        .filter(|o| worker.holds(o.lease, o.offset) && seen.insert((o.lease, o.offset)))
-        .map(|o| Charged { lease: o.lease, offset: o.offset, open: Some(o), seen: true })
+        .filter(|o| worker.holds(o.lease, o.offset) && named.insert((o.lease, o.offset)))
+        .map(|o| Charged { lease: o.lease, offset: o.offset, open: Some(o), seen })
         .collect();
-    let ours = matches!(worker.state, State::Dying { killed: Some(_), .. });
-    if matches!(exit, Exit::ProtocolViolation(_)) && (ours || charged.is_empty()) {
-        // What is open may have begun after the bad message was sent; the item that was next in line to be reported
-        // is as likely to be behind it.
-        let head = worker.leases.front().filter(|lease| !seen.contains(&(lease.id, lease.done)));
+    if violated && (ours || charged.is_empty()) {
+        let head = worker.leases.front().filter(|lease| !named.contains(&(lease.id, lease.done)));
         charged.extend(head.map(|lease| Charged { lease: lease.id, offset: lease.done, open: None, seen: false }));
     }
     charged

@@ -16,8 +16,10 @@ pub struct FakeWorker {
     pub killable: bool,
     pub silent: bool,
     pub pausable: bool,
-    /// It sent something that does not fit.
+    /// It sent something that may not fit.
     pub violated: bool,
+    /// What it sent did not fit at all, so that it has lost count itself.
+    pub garbled: bool,
     /// A kill of the host has reached it.
     pub kill_sent: bool,
     /// The item that ended it.
@@ -64,11 +66,6 @@ impl FakeWorker {
     /// What its recorder shows.
     pub fn recorder(&self) -> Vec<OpenItem> {
         self.open.iter().map(|o| OpenItem { lease: o.lease, offset: o.offset, ..OpenItem::default() }).collect()
-    }
-
-    /// Items that it was given and has not reported.
-    pub fn unreported(&self) -> impl Iterator<Item = u64> {
-        self.leases.iter().flat_map(|lease| lease.first + u64::from(lease.reported)..lease.first + u64::from(lease.len))
     }
 
     /// Starts the next item, if there is one and a slot is free.

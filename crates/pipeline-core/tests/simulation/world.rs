@@ -26,8 +26,8 @@ pub struct World {
     supervisor: Supervisor,
     model: Model,
     workers: BTreeMap<WorkerId, FakeWorker>,
-    /// First item and length of every lease.
-    leases: BTreeMap<LeaseId, (u64, u32)>,
+    /// Worker, first item and length of every lease.
+    leases: BTreeMap<LeaseId, (WorkerId, u64, u32)>,
     events: BTreeMap<(Time, u64), Event>,
     sequence: u64,
     fed: u64,
@@ -168,7 +168,7 @@ impl World {
         assert!(self.model.finished.is_none(), "{command:?} after the end");
         match command {
             Command::WantItems => {
-                let delay = self.random.micros(2_000);
+                let delay = self.random.micros(self.scenario.feed_us);
                 self.after(delay, Event::Feed);
             }
             Command::Spawn(worker, _) => self.spawn(worker),
@@ -176,10 +176,16 @@ impl World {
                 assert!(self.workers[&worker].said_ready, "{worker} is not ready");
                 self.model.assigned(worker, &assignment);
                 let first = assignment.chunk.first().0 + u64::from(assignment.range.start);
-                self.leases.insert(assignment.lease, (first, assignment.range.end - assignment.range.start));
+                self.leases.insert(assignment.lease, (worker, first, assignment.range.end - assignment.range.start));
                 self.send(worker, Message::Assign(assignment));
             }
-            Command::TakeBack(worker, lease) => self.send(worker, Message::TakeBack(lease)),
+            Command::TakeBack(worker, lease) => {
+                self.send(worker, Message::TakeBack(lease));
+                if self.scenario.pauses_at_take_back {
+                    self.after(Duration::ZERO, Event::Happens(Happening::Control(Control::Pause)));
+                    self.after(Duration::from_millis(50), Event::Happens(Happening::Control(Control::Resume)));
+                }
+            }
             Command::SetPaused(worker, paused) => self.send(worker, Message::SetPaused(paused)),
             Command::Stop(worker) => self.send(worker, Message::Stop),
             Command::Kill(worker, why) => self.kill(worker, why),
@@ -206,8 +212,7 @@ impl World {
         self.model.exited(worker);
         let fake = &self.workers[&worker];
         if fake.silent || !fake.killable {
-            let suspects: Vec<_> = fake.unreported().collect();
-            for index in suspects {
+            for index in self.may_be_unsettled(worker) {
                 self.model.items[index as usize].chargeable += 1;
             }
         }
@@ -241,7 +246,7 @@ impl World {
     }
 
     fn release(&mut self, worker: WorkerId, lease: LeaseId, offsets: Range<u32>) {
-        let Some(&(first, len)) = self.leases.get(&lease) else { return };
+        let Some(&(_, first, len)) = self.leases.get(&lease) else { return };
         for offset in offsets.start..offsets.end.min(len) {
             self.model.released(worker, first + u64::from(offset));
         }
@@ -251,9 +256,9 @@ impl World {
     fn count_deaths(&mut self, worker: WorkerId, report: &ExitReport) {
         let fake = &self.workers[&worker];
         let suspects: Vec<_> = if report.open_known && !fake.violated {
-            report.open.iter().map(|open| self.leases[&open.lease].0 + u64::from(open.offset)).collect()
+            report.open.iter().map(|open| self.leases[&open.lease].1 + u64::from(open.offset)).collect()
         } else {
-            fake.unreported().collect()
+            self.may_be_unsettled(worker)
         };
         for index in suspects {
             let item = &mut self.model.items[index as usize];
@@ -265,17 +270,22 @@ impl World {
         }
     }
 
+    /// Items that the supervisor may take for unsettled ones of this worker, whatever became of its messages.
+    fn may_be_unsettled(&self, worker: WorkerId) -> Vec<u64> {
+        let leases = self.leases.values().filter(|(holder, ..)| *holder == worker);
+        let items = leases.flat_map(|&(_, first, len)| first..first + u64::from(len));
+        items.filter(|&index| !self.model.items[index as usize].committed).collect()
+    }
+
     fn feed(&mut self) {
         if self.source_told {
             return;
         }
         let total = self.scenario.items.len() as u64;
-        let fails = self.scenario.source_fails && self.fed * 2 >= total;
-        if self.fed == total || fails {
+        if self.fed == total {
             self.source_told = true;
             self.model.source_over = true;
-            let broken = Input::SourceFailed("the disk is gone".into());
-            return self.input(if fails { broken } else { Input::SourceEnded });
+            return self.input(Input::SourceEnded);
         }
         let count = 1 + self.random.below(self.scenario.chunk_items_max.min(total - self.fed));
         let mut builder = ChunkBuilder::default();
@@ -291,7 +301,8 @@ impl World {
             self.scenario.priors.iter().filter(|prior| range.contains(&prior.index.0)).copied().collect();
         self.fed += count;
         if self.fed == total {
-            self.after(Duration::from_micros(300), Event::Feed);
+            let delay = self.random.micros(self.scenario.feed_us);
+            self.after(delay, Event::Feed);
         }
         self.input(Input::Fed { chunk, priors });
     }
@@ -341,6 +352,12 @@ impl World {
             Happening::StoreFailed => {
                 self.model.store_lost = true;
                 self.input(Input::StoreFailed("EIO".into()));
+            }
+            Happening::SourceFails if self.source_told => {}
+            Happening::SourceFails => {
+                self.source_told = true;
+                self.model.source_over = true;
+                self.input(Input::SourceFailed("the disk is gone".into()));
             }
             Happening::Kill => {
                 if let Some(worker) = self.any_running() {
@@ -429,6 +446,7 @@ impl World {
             silent: self.random.chance(self.scenario.silent),
             pausable: self.random.chance(self.scenario.pausable),
             violated: false,
+            garbled: false,
             kill_sent: false,
             die_when_idle: false,
             culprit: None,
@@ -445,26 +463,31 @@ impl World {
             return;
         }
         self.starts += 1;
-        match self.scenario.starts {
+        let fails = match self.scenario.starts {
+            Starts::Well => false,
             Starts::Badly { first, spawn: true } if self.starts <= first => {
-                self.die(worker, Exit::SpawnFailed("no such file".into()), None);
+                return self.die(worker, Exit::SpawnFailed("no such file".into()), None);
             }
-            Starts::Badly { first, spawn: false } if self.starts <= first => {
-                if self.random.chance(10) {
-                    return; // It never gets ready: the time limit of the start ends it.
-                }
-                if self.random.chance(50) {
-                    let fatal = self.random.chance(3);
-                    let failure = if fatal { Failure::fatal("no model") } else { Failure::transient("busy") };
-                    self.tell(worker, WorkerEvent::StartFailed(failure));
-                }
-                self.die(worker, Exit::StartFailed("no model".into()), None);
-            }
-            Starts::Well | Starts::Badly { .. } => {
-                self.fake(worker).life = Life::Running;
-                self.tell(worker, WorkerEvent::Ready);
-            }
+            Starts::Badly { first, .. } => self.starts <= first,
+            Starts::Sometimes => self.random.chance(33),
+        };
+        if fails {
+            return self.fail_to_start(worker);
         }
+        self.fake(worker).life = Life::Running;
+        self.tell(worker, WorkerEvent::Ready);
+    }
+
+    fn fail_to_start(&mut self, worker: WorkerId) {
+        if self.random.chance(10) {
+            return; // It never gets ready: the time limit of the start ends it.
+        }
+        if self.random.chance(70) {
+            let fatal = self.random.chance(10);
+            let failure = if fatal { Failure::fatal("no model") } else { Failure::transient("busy") };
+            self.tell(worker, WorkerEvent::StartFailed(failure));
+        }
+        self.die(worker, Exit::StartFailed("no model".into()), None);
     }
 
     fn send(&mut self, worker: WorkerId, message: Message) {
@@ -505,7 +528,7 @@ impl World {
     }
 
     fn take_back(&mut self, worker: WorkerId, lease: LeaseId) {
-        let len = self.leases[&lease].1;
+        let len = self.leases[&lease].2;
         let answers = self.random.chance(50);
         match self.fake(worker).lease(lease) {
             Some(found) => {
@@ -657,6 +680,7 @@ impl World {
                 self.flush(worker);
                 let fake = self.fake(worker);
                 fake.violated = true;
+                fake.garbled = true;
                 let lease = fake.lease(open.lease).expect("it has unreported items");
                 lease.finished += 1;
                 let batch = ReplyBatch { lease: open.lease, offset: open.offset, count: 1 << 20, outputs: Buffer::default() };
@@ -670,7 +694,7 @@ impl World {
     fn flush(&mut self, worker: WorkerId) {
         let fake = self.workers.get_mut(&worker).expect("it was spawned");
         // After garbage nothing is sent any more: the fake's own count does not fit either.
-        if fake.life != Life::Running || fake.violated {
+        if fake.life != Life::Running || fake.garbled {
             return;
         }
         let mut batches = Vec::new();
