@@ -81,7 +81,7 @@ impl Scenario {
             starts: match random.below(20) {
                 0..=1 => Starts::Badly { first: 1 + random.below(8), spawn: random.chance(50) },
                 2 => Starts::Badly { first: u64::MAX, spawn: random.chance(70) },
-                3..=4 => Starts::Sometimes,
+                3..=6 => Starts::Sometimes,
                 _ => Starts::Well,
             },
             happenings: happenings(random),
@@ -137,7 +137,7 @@ fn priors(items: &[Nature], random: &mut Random) -> Vec<Prior> {
 
 /// Much happens within a few milliseconds around the end.
 fn busy_end(random: &mut Random) -> Vec<(Duration, Happening)> {
-    let mut at = random.micros(80_000);
+    let mut at = random.micros(60_000);
     let mut all = vec![(at, Happening::Control(random.pick(&[Control::Drain, Control::Drain, Control::Cancel, Control::Pause])))];
     for _ in 0..random.below(4) {
         at += random.micros(3_000);
@@ -180,7 +180,7 @@ fn happenings(random: &mut Random) -> Vec<(Duration, Happening)> {
         let gap = random.micros(5_000_000);
         at(random, Happening::Gap(gap));
     }
-    if random.chance(25) {
+    if random.chance(40) {
         all.append(&mut busy_end(random));
     }
     // Whoever pauses resumes, and space is made in the end.
