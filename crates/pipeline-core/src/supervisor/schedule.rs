@@ -93,8 +93,15 @@ impl Supervisor {
         turn: &mut Turn<'_>,
     ) {
         self.last_lease = self.last_lease.checked_add(1).expect("four billion leases outlive any session");
-        let lease =
-            Lease { id: LeaseId(self.last_lease), chunk, start, len, done: 0, case, take_back: TakeBack::NotAsked };
+        let lease = Lease {
+            id: LeaseId(self.last_lease),
+            chunk,
+            start,
+            len,
+            done: 0,
+            case,
+            take_back: TakeBack::NotAsked,
+        };
         let assignment = Assignment {
             lease: lease.id,
             attempt: lease.attempt(),
@@ -133,7 +140,8 @@ impl Supervisor {
             return None;
         }
         let candidates = self.workers.iter().enumerate().filter_map(|(at, worker)| {
-            let takeable = |&n: &usize| worker.leases[n].take_back == TakeBack::NotAsked && worker.unstarted(n) > 0;
+            let takeable =
+                |&n: &usize| worker.leases[n].take_back == TakeBack::NotAsked && worker.unstarted(n) > 0;
             let lease = (0..worker.leases.len()).filter(takeable).max_by_key(|&n| worker.unstarted(n))?;
             let unstarted =
                 (0..worker.leases.len()).filter(takeable).map(|n| worker.unstarted(n)).sum::<u32>();

@@ -104,7 +104,14 @@ impl Supervisor {
         }
     }
 
-    fn charge(&mut self, mut case: Case, exit: &Exit, certain: bool, evidence: Evidence, turn: &mut Turn<'_>) {
+    fn charge(
+        &mut self,
+        mut case: Case,
+        exit: &Exit,
+        certain: bool,
+        evidence: Evidence,
+        turn: &mut Turn<'_>,
+    ) {
         self.counters.attempts += 1;
         let foreign = exit.is_foreign_kill();
         let is_over_limit = if foreign {
@@ -231,7 +238,12 @@ fn charged<'a>(worker: &Worker, exit: &Exit, report: &'a ExitReport) -> Vec<Char
         .collect();
     if violated && (ours || charged.is_empty()) {
         let head = worker.leases.front().filter(|lease| !named.contains(&(lease.id, lease.done)));
-        charged.extend(head.map(|lease| Charged { lease: lease.id, offset: lease.done, open: None, seen: false }));
+        charged.extend(head.map(|lease| Charged {
+            lease: lease.id,
+            offset: lease.done,
+            open: None,
+            seen: false,
+        }));
     }
     charged
 }

@@ -65,7 +65,10 @@ impl FakeWorker {
 
     /// What its recorder shows.
     pub fn recorder(&self) -> Vec<OpenItem> {
-        self.open.iter().map(|o| OpenItem { lease: o.lease, offset: o.offset, ..OpenItem::default() }).collect()
+        self.open
+            .iter()
+            .map(|o| OpenItem { lease: o.lease, offset: o.offset, ..OpenItem::default() })
+            .collect()
     }
 
     /// Starts the next item, if there is one and a slot is free.

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod fake_worker;
+mod host;
 mod model;
 mod nature;
 mod random;
 mod scenario;
+mod workers;
 mod world;
 
 use std::collections::BTreeSet;
@@ -19,9 +21,27 @@ const THREADS: usize = 2;
 
 const PHASES: [&str; 6] = ["running", "paused", "draining", "cancelling", "ending", "finished"];
 const INPUTS: [&str; 21] = [
-    "fed", "source ended", "source failed", "ready", "replied", "failed", "returned", "start failed", "lost", "exited",
-    "observed", "committed", "store full", "store recovered", "store failed", "pause", "resume", "drain", "cancel",
-    "tick", "clock gap",
+    "fed",
+    "source ended",
+    "source failed",
+    "ready",
+    "replied",
+    "failed",
+    "returned",
+    "start failed",
+    "lost",
+    "exited",
+    "observed",
+    "committed",
+    "store full",
+    "store recovered",
+    "store failed",
+    "pause",
+    "resume",
+    "drain",
+    "cancel",
+    "tick",
+    "clock gap",
 ];
 
 #[test]
@@ -55,7 +75,10 @@ fn the_promises_hold_in_every_schedule_and_every_input_is_met_in_every_phase() {
         }
     });
     let met = met.into_inner().unwrap();
-    let missing: Vec<_> =
-        PHASES.iter().flat_map(|p| INPUTS.iter().map(move |i| (*p, *i))).filter(|pair| !met.contains(pair)).collect();
+    let missing: Vec<_> = PHASES
+        .iter()
+        .flat_map(|p| INPUTS.iter().map(move |i| (*p, *i)))
+        .filter(|pair| !met.contains(pair))
+        .collect();
     assert!(missing.is_empty(), "never met: {missing:?}");
 }

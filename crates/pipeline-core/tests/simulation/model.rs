@@ -89,7 +89,8 @@ impl Model {
     }
 
     pub fn assigned(&mut self, worker: WorkerId, assignment: &Assignment) {
-        let exclusive_elsewhere = self.items.iter().any(|item| item.holder.is_some() && item.noted.host_deaths > 0);
+        let exclusive_elsewhere =
+            self.items.iter().any(|item| item.holder.is_some() && item.noted.host_deaths > 0);
         let others_run = self.items.iter().any(|item| item.holder.is_some());
         let known = self.workers.get_mut(&worker).expect("it was spawned");
         assert!(!known.gone, "{worker} is gone");
@@ -108,7 +109,11 @@ impl Model {
             let is_suspect = crashes + foreign_kills + host_deaths > 0;
             if is_suspect {
                 assert!(!self.in_threads, "item {index} ended a worker and runs in the host");
-                assert_eq!((count, known.assigned), (1, 0), "suspect {index} must be alone in a fresh worker");
+                assert_eq!(
+                    (count, known.assigned),
+                    (1, 0),
+                    "suspect {index} must be alone in a fresh worker"
+                );
                 assert!(host_deaths == 0 || !others_run, "item {index} must be alone in the host");
                 known.trial = Some(index);
             }
@@ -175,7 +180,10 @@ impl Model {
         assert!(!item.committed, "item {index} is settled");
         let charged = prior.crashes + prior.foreign_kills;
         let chargeable = item.chargeable + item.prior.crashes + item.prior.foreign_kills;
-        assert!(charged <= chargeable, "item {index} is charged with {charged} deaths, {chargeable} at most are its own");
+        assert!(
+            charged <= chargeable,
+            "item {index} is charged with {charged} deaths, {chargeable} at most are its own"
+        );
         item.noted = prior;
     }
 

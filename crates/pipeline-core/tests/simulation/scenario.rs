@@ -14,7 +14,10 @@ const MS: Duration = Duration::from_millis(1);
 pub enum Starts {
     Well,
     /// So many starts go wrong first, or all of them.
-    Badly { first: u64, spawn: bool },
+    Badly {
+        first: u64,
+        spawn: bool,
+    },
     /// Every third start goes wrong.
     Sometimes,
 }
@@ -110,7 +113,11 @@ fn policy(seed: u64, random: &mut Random, limited: bool, crashes_max: u32) -> Po
         retry: RetryPolicy { attempts_max: 3, backoff_first: 10 * MS, backoff_max: 100 * MS },
         crashes_max,
         restarts: RestartBudget { backoff_first: 10 * MS, ..RestartBudget::default() },
-        lease: LeaseLimits { items_max: random.pick(&[4, 65_536]), bytes_max: random.pick(&[20, 4_096]), ..LeaseLimits::default() },
+        lease: LeaseLimits {
+            items_max: random.pick(&[4, 65_536]),
+            bytes_max: random.pick(&[20, 4_096]),
+            ..LeaseLimits::default()
+        },
         uncommitted_bytes_max: random.pick(&[200, 1 << 20]),
         waiting_items_max: random.pick(&[2, 1_000]),
         seed,
@@ -138,7 +145,10 @@ fn priors(items: &[Nature], random: &mut Random) -> Vec<Prior> {
 /// Much happens within a few milliseconds around the end.
 fn busy_end(random: &mut Random) -> Vec<(Duration, Happening)> {
     let mut at = random.micros(60_000);
-    let mut all = vec![(at, Happening::Control(random.pick(&[Control::Drain, Control::Drain, Control::Cancel, Control::Pause])))];
+    let mut all = vec![(
+        at,
+        Happening::Control(random.pick(&[Control::Drain, Control::Drain, Control::Cancel, Control::Pause])),
+    )];
     for _ in 0..random.below(4) {
         at += random.micros(3_000);
         let what = random.pick(&[
@@ -159,7 +169,8 @@ fn happenings(random: &mut Random) -> Vec<(Duration, Happening)> {
     let span = random.pick(&[2_000, 50_000, 400_000]);
     let mut at = |random: &mut Random, what| all.push((random.micros(span), what));
     for _ in 0..random.pick(&[0, 0, 1, 2, 5]) {
-        let control = random.pick(&[Control::Pause, Control::Pause, Control::Resume, Control::Drain, Control::Cancel]);
+        let control =
+            random.pick(&[Control::Pause, Control::Pause, Control::Resume, Control::Drain, Control::Cancel]);
         at(random, Happening::Control(control));
     }
     for _ in 0..random.pick(&[0, 0, 0, 1, 3]) {
