@@ -48,6 +48,8 @@ pub enum Item {
     LeaveGrandchild { escape: bool, pid_file: String },
     /// Cuts its own recorder to nothing, then aborts.
     CutRecorder,
+    /// Tries to start a job within the worker.
+    StartJob,
     /// What the environment says.
     Env(String),
     /// Descriptors above 2 that are not close-on-exec.
@@ -126,6 +128,11 @@ fn act(item: Item, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
             let path = maps.lines().find_map(|line| line.split_whitespace().find(|w| w.ends_with(".recorder")));
             File::options().write(true).open(path.unwrap())?.set_len(0)?;
             std::process::abort()
+        }
+        Item::StartJob => {
+            let settings = super::settings(&Config::Good);
+            let error = cofferdam_isolation::ChildExecutor::new(settings, std::sync::Arc::new(|_, _| {})).err();
+            return Ok(error.map_or(String::new(), |error| format!("{error:?}")).into_bytes());
         }
         Item::Env(name) => return Ok(std::env::var(name).unwrap_or_default().into_bytes()),
         Item::InheritableFds => return Ok(inheritable_fds().into_bytes()),
