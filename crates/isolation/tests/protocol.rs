@@ -99,8 +99,13 @@ fn an_unknown_kind_of_failure_is_a_breach() {
 
 #[test]
 fn an_answer_to_a_question_that_nobody_asked_is_a_breach() {
+    let mut host = Host::new();
+    let worker = host.ready(0);
     let returned = frame(Returned::KIND, &Returned { lease: 1, from: 0 }, &[]);
-    assert_breach(returned.repeat(9), "more answers than items");
+    host.assign(worker, &[Item::Socket(returned.repeat(9))]);
+    let end = host.end_of(worker);
+    assert_eq!(end.report().exit, Exit::ProtocolViolation("more answers than items".into()));
+    assert_eq!(end.others.len(), 1);
 }
 
 #[test]
@@ -115,8 +120,17 @@ fn a_flood_of_replies_ends_at_what_was_asked() {
 
 #[test]
 fn a_worker_that_closes_its_socket_and_lives_has_left_the_protocol() {
-    assert_blamed_by(Item::CloseSocket, |exit| match exit {
-        Exit::ProtocolViolation(what) => assert!(what.contains("closed its socket"), "{what}"),
-        other => panic!("{other:?}"),
-    });
+    for both in [false, true] {
+        let mut host = Host::new();
+        let worker = host.ready(0);
+        let lease = host.assign(worker, &[Item::CloseSocket { both }]);
+        let end = host.end_of(worker);
+        let expected = if both { "lost the connection" } else { "closed its socket and was still there" };
+        assert!(
+            matches!(&end.report().exit, Exit::ProtocolViolation(what) if what.contains(expected)),
+            "{:?}",
+            end.report().exit
+        );
+        common::assert_open(end.report(), lease, 0);
+    }
 }
