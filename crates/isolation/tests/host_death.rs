@@ -19,7 +19,9 @@ fn worker() {
 #[test]
 #[ignore = "a part of the test below"]
 fn doomed_host() {
-    let mut host = Host::new();
+    let mut settings = common::settings(&common::Config::Good);
+    settings.runtime_dir = std::env::var_os("RUNTIME_DIR").map(Into::into);
+    let mut host = Host::with(settings);
     let workers = [host.ready(0), host.ready(1), host.ready(2)];
     host.assign(workers[1], &[Item::Sleep]);
     host.assign(workers[2], &[Item::Spin]);
@@ -41,7 +43,9 @@ fn is_alive(pid: u32) -> bool {
 
 #[test]
 fn workers_are_gone_within_two_seconds_of_their_hosts_sigkill() {
+    let runtime_dir = tempfile::tempdir().unwrap();
     let mut host = command(std::env::current_exe().unwrap())
+        .env("RUNTIME_DIR", runtime_dir.path())
         .args(["doomed_host", "--exact", "--ignored", "--nocapture"])
         .stdout(Stdio::piped())
         .spawn()
