@@ -137,7 +137,7 @@ pub enum GreetingError {
     /// The greeting is damaged.
     #[error("the checksum of a greeting does not match")]
     Checksum,
-    /// A flag, a reserved field, a range or a code has a value that no version of this build sends.
+    /// A range is empty or a code is unknown: no version of this build sends that.
     #[error("a greeting holds an impossible value")]
     Value,
 }
@@ -319,9 +319,7 @@ pub fn welcome(
     terms: &Terms,
     deadline: Option<Instant>,
 ) -> Result<(Hello, Agreement), HandshakeError> {
-    let mut bytes = [0; HELLO_LEN];
-    reader.read_exact(&mut bytes, deadline)?;
-    let hello = Hello::decode(&bytes)?;
+    let hello = Hello::decode(&read_table(reader, HELLO_MAGIC, deadline)?)?;
     let judged = terms.judge(&hello);
     let answer = judged.map_or_else(Welcome::Rejected, Welcome::Accepted).encode();
     let sent = writer.write_all(&mut [IoSlice::new(&answer)], deadline);
@@ -340,15 +338,29 @@ pub fn greet(
     deadline: Option<Instant>,
 ) -> Result<Agreement, HandshakeError> {
     writer.write_all(&mut [IoSlice::new(&hello.encode())], deadline)?;
-    let mut bytes = [0; WELCOME_LEN];
-    reader.read_exact(&mut bytes, deadline)?;
-    let agreement = match Welcome::decode(&bytes)? {
+    let agreement = match Welcome::decode(&read_table(reader, WELCOME_MAGIC, deadline)?)? {
         Welcome::Accepted(agreement) => agreement,
         Welcome::Rejected(rejection) => return Err(rejection.into()),
     };
     let offered = (hello.protocol_min..=hello.protocol_max).contains(&agreement.protocol)
         && hello.codecs.contains(agreement.codec);
     if offered { Ok(agreement) } else { Err(HandshakeError::NotOffered) }
+}
+
+/// Something that is not a greeting may be shorter than one: its first bytes are looked at before the rest is waited for.
+fn read_table<const N: usize>(
+    reader: &mut ReadHalf,
+    magic: [u8; 8],
+    deadline: Option<Instant>,
+) -> Result<[u8; N], HandshakeError> {
+    let mut bytes = [0; N];
+    let (start, rest) = bytes.split_at_mut(magic.len());
+    reader.read_exact(start, deadline)?;
+    if start != magic {
+        return Err(GreetingError::Magic.into());
+    }
+    reader.read_exact(rest, deadline)?;
+    Ok(bytes)
 }
 
 /// Puts the checksum of all before it into the last four bytes.

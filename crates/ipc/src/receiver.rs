@@ -100,7 +100,11 @@ impl FrameReceiver {
     ///
     /// # Errors
     /// [`RecvError`]
-    pub fn recv(&mut self, payload: &mut Vec<u8>, deadline: Option<Instant>) -> Result<Received<'_>, RecvError> {
+    pub fn recv(
+        &mut self,
+        payload: &mut Vec<u8>,
+        deadline: Option<Instant>,
+    ) -> Result<Received<'_>, RecvError> {
         if let Some(error) = self.failed {
             return Err(error.into());
         }
@@ -123,7 +127,7 @@ impl FrameReceiver {
             Some(incoming) => incoming,
             None => {
                 let header = self.recv_message(deadline)?;
-                self.begin_payload(header, std::mem::take(payload))
+                self.begin_payload(header, std::mem::take(payload))?
             }
         };
         let result = self.recv_payload(&mut incoming, deadline);
@@ -169,17 +173,17 @@ impl FrameReceiver {
     }
 
     /// Takes what was read ahead of the payload. `bytes` is the buffer to fill.
-    fn begin_payload(&mut self, header: FrameHeader, mut bytes: Vec<u8>) -> Incoming {
+    fn begin_payload(&mut self, header: FrameHeader, mut bytes: Vec<u8>) -> Result<Incoming, RecvError> {
         let payload_len = header.payload_len as usize;
         let ahead = self.ahead.start..self.ahead.end.min(self.ahead.start + payload_len);
         let mut crc = Crc32c::new();
         crc.update(&self.buf[self.message.start..ahead.end]);
         bytes.clear();
         // The length is within the limits, and memory that the peer never fills is never touched.
-        bytes.reserve_exact(payload_len);
+        bytes.try_reserve_exact(payload_len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         bytes.extend_from_slice(&self.buf[ahead.clone()]);
         self.ahead.start = ahead.end;
-        Incoming { header, crc, bytes }
+        Ok(Incoming { header, crc, bytes })
     }
 
     fn recv_payload(&mut self, incoming: &mut Incoming, deadline: Option<Instant>) -> Result<(), RecvError> {

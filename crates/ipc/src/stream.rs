@@ -78,15 +78,8 @@ impl StreamControl {
         self.0.shutdown_read()
     }
 
-    /// The peer gets what was written and then the end of the stream.
-    ///
-    /// # Errors
-    /// What the operating system says; none is expected.
-    pub fn shutdown_write(&self) -> io::Result<()> {
-        self.0.shutdown_write()
-    }
-
-    /// Ends both directions for both sides.
+    /// Ends every wait of both directions, now and later: reads are at the end, writes fail. What is buffered may be
+    /// lost. The peer sees the end too, on Windows perhaps not before this side is dropped.
     ///
     /// # Errors
     /// What the operating system says; none is expected.

@@ -23,8 +23,8 @@ impl Drain {
     }
 
     /// How many of `wanted` bytes may still be read.
-    pub(super) fn allowance(&self, wanted: usize) -> Option<usize> {
-        Some(wanted)
+    pub(super) fn allowance(&self, _: BorrowedFd<'_>, wanted: usize) -> io::Result<usize> {
+        Ok(wanted)
     }
 
     pub(super) fn count(&self, _read: usize) {}

@@ -1,5 +1,8 @@
 //! The operating system's side of a stream: one surface on every platform.
 
+#[cfg(any(not(target_os = "linux"), test))]
+mod allowance;
+
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -12,6 +15,8 @@ mod drain;
 #[path = "macos.rs"]
 mod drain;
 
+#[cfg(windows)]
+mod overlapped;
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
