@@ -316,7 +316,9 @@ fn events_name_their_workers_and_slots_run_side_by_side() {
         .zip(0..)
         .map(|(gate, n)| {
             let mut config = Vec::new();
-            rig::CODEC.encode(&processor::Plan { gate: gate.number, start: Start::Succeed }, &mut config).unwrap();
+            rig::CODEC
+                .encode(&processor::Plan { gate: gate.number, start: Start::Succeed }, &mut config)
+                .unwrap();
             let mut executor = ThreadExecutor::new::<Actor>(rig::settings(config), sink.clone()).unwrap();
             executor.spawn(cofferdam_pipeline_core::WorkerId(n), SlotNumber(n));
             executor

@@ -74,7 +74,10 @@ impl Gate {
 
     /// Waits until the worker says this.
     pub fn expect(&self, word: &str) {
-        assert_eq!(self.inside.recv_timeout(Duration::from_secs(20)).expect("the worker says something"), word);
+        assert_eq!(
+            self.inside.recv_timeout(Duration::from_secs(20)).expect("the worker says something"),
+            word
+        );
     }
 }
 

@@ -4,8 +4,8 @@ use crate::processor::{Act, Actor, Gate, Plan, Start};
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::{ThreadExecutor, ThreadSettings};
 use cofferdam_pipeline_core::{
-    Assignment, Chunk, ChunkBuilder, Executor, ExitReport, Identities, ItemIndex, LeaseId, ReplyBatch, SlotNumber,
-    WorkerEvent, WorkerId, entries,
+    Assignment, Chunk, ChunkBuilder, Executor, ExitReport, Identities, ItemIndex, LeaseId, ReplyBatch,
+    SlotNumber, WorkerEvent, WorkerId, entries,
 };
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
