@@ -3,6 +3,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod misbehave;
+mod sim_disk;
 mod sys;
 
 pub use misbehave::{Behaviour, Done, FailWith, Misbehave, Start, Task};
+pub use sim_disk::{Fault, FaultPlan, ImageLimits, Images, SimDisk, SyncFailure};
