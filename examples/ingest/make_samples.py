@@ -50,9 +50,10 @@ def pdfs():
     page = canvas.Canvas(str(HERE / "pdf/three-pages.pdf"), pagesize=A5, invariant=1)
     page.setTitle("Three pages of the harbour log")
     for number, text in enumerate([HARBOUR, TIDES, COFFERDAM], 1):
-        page.drawString(40, 540, f"Page {number}")
+        page.setFont("Helvetica", 7)
+        page.drawString(20, 540, f"Page {number}")
         for line, words in enumerate(text.split("\n")):
-            page.drawString(40, 510 - 16 * line, words.strip()[:60])
+            page.drawString(20, 510 - 12 * line, words.strip())
         page.showPage()
     page.save()
 
@@ -103,7 +104,7 @@ def pages():
 """)
     put("html/harbour.htm", f"""<html><head><meta http-equiv="Content-Type" content="text/html; charset=windows-1252">
 <title>Hafen Größe</title></head><body><h1>Der Hafen</h1><p>Der Hafen hat ein Tor. Das Tor öffnet bei Flut. Die
-Schiffe fahren bei Flut in den Hafen und warten vor dem Tor. {flow(HARBOUR)}</p></body></html>""".encode("cp1252"))
+Schiffe fahren bei Flut in den Hafen und warten vor dem Tor. Der Meister führt ein Buch über die Schiffe.</p></body></html>""".encode("cp1252"))
     put("html/table.xhtml", """<?xml version="1.0" encoding="UTF-8"?>
 <html xmlns="http://www.w3.org/1999/xhtml"><head><title>Tide table</title><script src="x.js"/></head><body>
 <h1>Tide table</h1><table><tr><th>Day</th><th>High water</th></tr><tr><td>Monday</td><td>06:12</td></tr></table>

@@ -62,7 +62,7 @@ pub struct ImageFacts {
     pub width: u32,
     /// In pixels.
     pub height: u32,
-    /// How its pixels are stored, such as `rgb8`.
+    /// How its pixels are decoded, such as `rgb8`.
     pub color: String,
     /// The 64-bit difference hash of its grey values, as 16 hexadecimal digits: similar images differ in few bits.
     pub dhash: String,

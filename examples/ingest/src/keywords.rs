@@ -48,7 +48,7 @@ impl Words {
                 continue;
             }
             words.total += 1;
-            let word = part.to_lowercase();
+            let word = without_elision(part).to_lowercase();
             if !is_telling(&word, stop) {
                 previous = None;
                 continue;
@@ -96,6 +96,14 @@ impl Words {
 fn count<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, Count>, key: K, at: usize) {
     // The text is far shorter than 4 GiB.
     counts.entry(key).or_insert(Count { times: 0, first: at as u32 }).times += 1;
+}
+
+/// French and Italian: `l'eau` is `eau`.
+fn without_elision(word: &str) -> &str {
+    match word.split_once(['\'', '’']) {
+        Some((article, rest)) if article.chars().count() <= 2 && rest.chars().count() >= WORD_CHARS_MIN => rest,
+        _ => word,
+    }
 }
 
 fn is_telling(word: &str, stop: &HashSet<&str>) -> bool {
@@ -151,6 +159,7 @@ mod tests {
     fn words_that_say_nothing_are_left_out_in_several_languages() {
         assert_eq!(keywords("Das Wetter ist heute und morgen nicht so schön wie das Wetter von gestern")[0], "wetter");
         assert_eq!(keywords("Le chat est dans la maison avec le chien, et le chat dort")[0], "chat");
+        assert_eq!(keywords("l'écluse et l’écluse dans la ville")[0], "écluse");
         assert!(keywords("and the of it 12345 a1b2 -- ...").is_empty());
     }
 

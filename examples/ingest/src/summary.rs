@@ -13,6 +13,10 @@ const SENTENCE_WORDS_MIN: usize = 4;
 const SENTENCE_WORDS_MAX: usize = 60;
 /// One sentence in the summary is cut to this many characters, as is the summary of a text without sentences.
 const SENTENCE_CHARS_MAX: usize = 300;
+/// What ends a sentence.
+const FULL_STOPS: &[char] = &['.', '!', '?', '…', ';', '。', '！', '？', '।', '؟'];
+/// What may follow it.
+const CLOSING: &[char] = &['"', '\'', ')', ']', '’', '”', '»', '」'];
 
 /// The `max` most telling sentences of a text; of a text without sentences, its beginning.
 pub fn summarize(text: &str, words: &Words, max: usize) -> String {
@@ -44,6 +48,10 @@ fn sentences(text: &str) -> impl Iterator<Item = String> {
 
 /// The mean weight of its words, in thousandths; the first sentences of a text count a little more.
 fn score(sentence: &str, position: usize, words: &Words) -> Option<u64> {
+    // What no full stop ends is a heading, a row of a table or an item of a list.
+    if !sentence.trim_end_matches(CLOSING).ends_with(FULL_STOPS) {
+        return None;
+    }
     let (mut count, mut weight) = (0usize, 0u64);
     for word in sentence.unicode_words() {
         count += 1;
@@ -75,6 +83,11 @@ mod tests {
     fn a_text_without_sentences_is_summarised_by_its_beginning() {
         assert_eq!(summary("alpha\nbeta"), "alpha beta");
         assert_eq!(summary(""), "");
+    }
+
+    #[test]
+    fn lists_and_headings_are_no_sentences() {
+        assert_eq!(summary("lock gate sluice gate tide gate\n\nA gate holds the water.\n\ngate one gate two gate"), "A gate holds the water.");
     }
 
     #[test]

@@ -87,9 +87,9 @@ pub fn looks_like_text(head: &[u8]) -> bool {
     if Encoding::for_bom(head).is_some() || utf16_without_mark(head).is_some() {
         return true;
     }
-    // Text of every single- and multi-byte encoding has next to no control bytes; binary formats have zeros at least.
+    // Text of every single- and multi-byte encoding has next to no control bytes; of compressed data every tenth is one.
     let controls = head.iter().filter(|byte| is_binary_control(**byte)).count();
-    !head.contains(&0) && controls * 100 <= head.len()
+    controls * 100 <= head.len() + 200 && controls * 2 < head.len()
 }
 
 fn is_binary_control(byte: u8) -> bool {
@@ -144,6 +144,7 @@ mod tests {
     fn zeros_and_control_bytes_are_no_text() {
         assert!(!looks_like_text(&[0; 512]));
         assert!(!looks_like_text(b"ab\x01\x02\x03\x04cd"));
+        assert!(!looks_like_text(b"\x00\x01"));
         assert!(looks_like_text(b"\x1b[1mbold\x1b[0m and plain\r\n\x0c"));
     }
 }

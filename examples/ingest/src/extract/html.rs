@@ -63,7 +63,8 @@ impl Page {
             "title" | "textarea" => Some(RawKind::Rcdata),
             _ => None,
         };
-        if let Some(raw) = raw {
+        // In HTML a slash closes nothing here, but XHTML means it, and a page would end with its first script.
+        if let Some(raw) = raw.filter(|_| !tag.self_closing) {
             self.hidden_in = Some(name.to_owned());
             return TokenSinkResult::RawData(raw);
         }
@@ -111,10 +112,18 @@ impl Page {
             "p" | "ul" | "ol" | "dl" | "table" | "blockquote" | "pre" | "section" | "article" | "aside" | "nav" | "header"
             | "footer" | "main" | "form" | "figure" | "body" | "head" => self.text.push_str("\n\n"),
             "div" | "li" | "tr" | "dt" | "dd" | "option" | "figcaption" | "caption" | "summary" | "details" | "address" => {
-                self.text.push('\n');
+                self.end_line();
             }
             "td" | "th" => self.text.push('\t'),
             _ => {}
+        }
+    }
+
+    /// Begins a new line unless one has just begun.
+    fn end_line(&mut self) {
+        self.text.truncate(self.text.trim_end_matches([' ', '\t']).len());
+        if !self.text.ends_with('\n') {
+            self.text.push('\n');
         }
     }
 
