@@ -1,1 +1,23 @@
 //! Runs processors in threads and child processes, and says exactly how each ended.
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod child;
+mod clock;
+mod environment;
+mod error;
+mod orphans;
+mod program;
+pub mod protocol;
+pub mod recorder;
+mod sys;
+mod thread;
+mod worker;
+
+pub use child::{ChildExecutor, ChildSettings, WorkerRecord};
+pub use environment::is_inside_worker;
+pub use error::IsolationError;
+pub use orphans::end_orphans;
+pub use program::WorkerProgram;
+pub use thread::{ThreadExecutor, ThreadSettings};
+pub use worker::{Registration, has_worker_line, worker_entry};

@@ -1,6 +1,6 @@
 //! Encoded items in source order, laid out as they travel: a slice of a chunk is the payload of a lease.
 
-use crate::ItemIndex;
+use crate::{Identities, ItemIndex};
 use std::ops::Range;
 
 /// Consecutive items, each a varint length (LEB128, at most 5 bytes) and then its encoding.
@@ -10,6 +10,7 @@ pub struct Chunk {
     bytes: Vec<u8>,
     /// `ends[i]` is the offset one past item `i` in `bytes`.
     ends: Vec<u32>,
+    identities: Identities,
 }
 
 impl Chunk {
@@ -17,6 +18,12 @@ impl Chunk {
     #[must_use]
     pub fn first(&self) -> ItemIndex {
         self.first
+    }
+
+    /// Who the items are, for the store.
+    #[must_use]
+    pub fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     /// Number of items, at least 1.
@@ -57,19 +64,33 @@ impl Chunk {
 pub struct ChunkBuilder {
     bytes: Vec<u8>,
     ends: Vec<u32>,
-    scratch: Vec<u8>,
 }
 
 impl ChunkBuilder {
-    /// Appends one item whose encoding `encode` writes; nothing is appended when it fails.
+    /// Appends one item whose encoding `encode` appends to the buffer it is given, whatever is in there already;
+    /// nothing is appended when it fails.
     ///
     /// # Errors
     /// What `encode` returns.
+    ///
+    /// # Panics
+    /// When `encode` removes bytes that it did not write.
     pub fn push<E>(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
-        self.scratch.clear();
-        encode(&mut self.scratch)?;
-        push_entry_len(&mut self.bytes, self.scratch.len());
-        self.bytes.extend_from_slice(&self.scratch);
+        let start = self.bytes.len();
+        // Most items are short: one byte is set aside for the length, and only longer ones are moved to make room.
+        self.bytes.push(0);
+        if let Err(error) = encode(&mut self.bytes) {
+            self.bytes.truncate(start);
+            return Err(error);
+        }
+        let body = start + 1;
+        assert!(self.bytes.len() >= body, "an encoder only appends");
+        let len = self.bytes.len() - body;
+        if len < 0x80 {
+            self.bytes[start] = len as u8;
+        } else {
+            self.make_room(start, len);
+        }
         self.ends.push(u32::try_from(self.bytes.len()).expect("the feeder closes a chunk long before 4 GiB"));
         Ok(())
     }
@@ -86,17 +107,30 @@ impl ChunkBuilder {
         self.ends.len() as u32
     }
 
-    /// The chunk, and an empty builder again; `None` when nothing was pushed.
-    pub fn finish(&mut self, first: ItemIndex) -> Option<Chunk> {
+    /// The chunk, and an empty builder again with room for as much; `None` when nothing was pushed. `identities` has one
+    /// entry for each item.
+    pub fn finish(&mut self, first: ItemIndex, identities: Identities) -> Option<Chunk> {
         if self.ends.is_empty() {
             return None;
         }
-        let chunk = Chunk { first, bytes: self.bytes.clone(), ends: self.ends.clone() };
-        self.bytes.clear();
-        self.ends.clear();
-        Some(chunk)
+        let bytes = std::mem::take(&mut self.bytes);
+        let ends = std::mem::take(&mut self.ends);
+        self.bytes.reserve(bytes.len().min(SPARE_BYTES_MAX));
+        self.ends.reserve(ends.len());
+        Some(Chunk { first, bytes, ends, identities })
+    }
+
+    /// Replaces the byte that was set aside at `start` by a longer length.
+    #[cold]
+    fn make_room(&mut self, start: usize, len: usize) {
+        let mut prefix = Vec::with_capacity(5);
+        push_entry_len(&mut prefix, len);
+        self.bytes.splice(start..=start, prefix);
     }
 }
+
+/// Room that a builder keeps for its next chunk.
+const SPARE_BYTES_MAX: usize = 1 << 20;
 
 /// Appends the varint length that precedes an entry (an item in a lease, an output in a reply).
 pub fn push_entry_len(out: &mut Vec<u8>, len: usize) {

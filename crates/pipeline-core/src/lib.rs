@@ -3,6 +3,7 @@
 //! Nothing here names a process, a thread or a file. Time is an argument, and the [`Supervisor`] is a pure state
 //! machine from inputs to commands, so that a seeded simulation can drive it through millions of schedules.
 #![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod buffer;
 mod chunk;
@@ -11,6 +12,7 @@ mod event;
 mod executor;
 mod exit;
 mod failure;
+mod identity;
 mod item;
 mod outcome;
 mod policy;
@@ -23,13 +25,16 @@ pub use buffer::{Buffer, BufferPool};
 pub use chunk::{Chunk, ChunkBuilder, EntryError, entries, push_entry_len};
 pub use context::{Context, Instrument, Interrupted, StartContext};
 pub use event::{Event, EventKind};
-pub use executor::{Assignment, Executor, ExitReport, Observation, OpenItem, ReplyBatch, WorkerEvent, WorkerSink};
+pub use executor::{
+    Assignment, Executor, ExitReport, Observation, OpenItem, ReplyBatch, WorkerEvent, WorkerSink,
+};
 pub use exit::{Exit, KillReason, TimeLimit};
 pub use failure::{Failure, FailureKind};
+pub use identity::{Identities, KeyTable, OrdinalRun};
 pub use item::{Fingerprint, ItemIndex, Key, LeaseId, SlotNumber, WorkerId};
 pub use outcome::{Evidence, OutcomeKind};
 pub use policy::{LeaseLimits, Policy, RestartBudget, RetryPolicy};
 pub use processor::Processor;
-pub use source::{ItemSource, Keying, SourceError, SourceItem, dense, keyed};
+pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, keyed};
 pub use supervisor::Supervisor;
 pub use time::Time;

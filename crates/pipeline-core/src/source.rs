@@ -46,7 +46,7 @@ pub trait ItemSource: Send + 'static {
     ///
     /// # Errors
     /// When the source cannot be opened; an error in the middle is an element.
-    fn open(&mut self) -> Result<Box<dyn Iterator<Item = Result<SourceItem<Self::Item>, SourceError>> + Send + '_>, SourceError>;
+    fn open(&mut self) -> Result<SourceItems<'_, Self::Item>, SourceError>;
 
     /// How many items there are, if that is known without reading them.
     fn len_hint(&self) -> Option<u64> {
@@ -77,7 +77,8 @@ where
     Keyed(open)
 }
 
-type Items<'a, T> = Box<dyn Iterator<Item = Result<SourceItem<T>, SourceError>> + Send + 'a>;
+/// The items of an opened source.
+pub type SourceItems<'a, T> = Box<dyn Iterator<Item = Result<SourceItem<T>, SourceError>> + Send + 'a>;
 
 struct Dense<F>(F);
 
@@ -92,7 +93,7 @@ where
     fn keying(&self) -> Keying {
         Keying::Dense
     }
-    fn open(&mut self) -> Result<Items<'_, I::Item>, SourceError> {
+    fn open(&mut self) -> Result<SourceItems<'_, I::Item>, SourceError> {
         Ok(Box::new((self.0)().into_iter().map(|item| Ok(SourceItem { key: None, fingerprint: None, item }))))
     }
 }
@@ -111,7 +112,7 @@ where
     fn keying(&self) -> Keying {
         Keying::Keyed
     }
-    fn open(&mut self) -> Result<Items<'_, T>, SourceError> {
+    fn open(&mut self) -> Result<SourceItems<'_, T>, SourceError> {
         Ok(Box::new((self.0)().into_iter().map(|(key, item)| {
             Ok(SourceItem { key: Some(key.into().into_boxed_slice()), fingerprint: None, item })
         })))

@@ -1,7 +1,9 @@
 //! What the supervisor wants done.
 
 use super::Prior;
-use crate::{Assignment, Buffer, Chunk, EventKind, Evidence, Failure, KillReason, LeaseId, SlotNumber, WorkerId};
+use crate::{
+    Assignment, Buffer, Chunk, EventKind, Evidence, Failure, KillReason, LeaseId, SlotNumber, WorkerId,
+};
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,0 +1,16 @@
+//! Workers that are child processes.
+
+mod executor;
+mod inbound;
+mod outbound;
+mod session;
+mod settings;
+mod shared;
+mod spawner;
+mod sweep;
+mod verdict;
+mod worker;
+
+pub use executor::{ChildExecutor, WorkerRecord};
+pub use settings::ChildSettings;
+use shared::{RECORDER_SLOTS, Shared};

@@ -1,0 +1,92 @@
+//! What goes to a worker: its own thread, since a large lease may block while a large reply is on its way back.
+
+use super::spawner::SpawnerHandle;
+use super::worker::Worker;
+use crate::protocol::{self, Message};
+use cofferdam_ipc::{FrameSender, SendError};
+use cofferdam_pipeline_core::{Assignment, Failure, LeaseId, WorkerEvent};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// Messages that wait for a worker's socket. The supervisor keeps two leases in flight, so hundreds mean that
+/// the worker has stopped reading.
+pub(super) const QUEUE_LEN_MAX: usize = 256;
+
+/// A worker's I/O thread reads at once, whatever the processor does; who has not taken one frame after this long never will.
+const SEND_WALL_MAX: Duration = Duration::from_secs(60);
+
+/// One message to a worker.
+pub(super) enum Outbound {
+    Start(Box<protocol::Start>, Arc<[u8]>),
+    Assign(Assignment),
+    TakeBack(LeaseId),
+    Stop,
+    /// The socket is done for: the thread ends.
+    Close,
+}
+
+/// Sends until the channel closes or the worker does.
+pub(super) fn run(
+    mut sender: FrameSender,
+    first: Outbound,
+    queue: &Receiver<Outbound>,
+    worker: &Worker,
+    spawner: &SpawnerHandle,
+) {
+    for message in std::iter::once(first).chain(queue.iter()) {
+        let deadline = Some(crate::clock::now() + SEND_WALL_MAX);
+        let sent = match &message {
+            Outbound::Start(start, config) => send(&mut sender, &**start, config, deadline),
+            Outbound::Assign(assignment) => assign(&mut sender, assignment, deadline, worker),
+            Outbound::TakeBack(lease) => send(&mut sender, &protocol::TakeBack { lease: lease.0 }, &[], deadline),
+            Outbound::Stop => send(&mut sender, &protocol::Stop {}, &[], deadline),
+            Outbound::Close => return,
+        };
+        match sent {
+            Ok(()) => {}
+            Err(error @ (SendError::TooLarge(_) | SendError::Codec(_) | SendError::TimedOut)) => {
+                worker.violate(format!("cannot be told anything: {error}"));
+                break;
+            }
+            // What it sent before its end may still be read: the reader says when the socket is at its end.
+            Err(SendError::Closed | SendError::CutOff | SendError::Io(_)) => {
+                worker.lose();
+                worker.close();
+                break;
+            }
+        }
+    }
+    spawner.wake();
+}
+
+fn assign(
+    sender: &mut FrameSender,
+    assignment: &Assignment,
+    deadline: Option<Instant>,
+    worker: &Worker,
+) -> Result<(), SendError> {
+    let Assignment { lease, attempt, chunk, range } = assignment;
+    let count = range.end - range.start;
+    let message = protocol::Assign { lease: lease.0, attempt: *attempt, count, step: 0 };
+    match send(sender, &message, chunk.slice(range), deadline) {
+        // Nothing was written: the worker is as good as before, only these items cannot travel.
+        Err(SendError::TooLarge(too_large)) => {
+            for offset in 0..count {
+                let failure = Failure::invalid_input(format!("the encoded item cannot travel: {too_large}"));
+                worker.emit(WorkerEvent::Failed { lease: *lease, offset, failure });
+            }
+            Ok(())
+        }
+        sent => sent,
+    }
+}
+
+fn send<M: Message>(
+    sender: &mut FrameSender,
+    message: &M,
+    payload: &[u8],
+    deadline: Option<Instant>,
+) -> Result<(), SendError> {
+    sender.send(M::KIND, message, payload, deadline)
+}

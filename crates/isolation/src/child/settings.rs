@@ -1,0 +1,32 @@
+//! What a child executor is told.
+
+use crate::program::WorkerProgram;
+use cofferdam_ipc::Codec;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How workers are made.
+#[derive(Clone, Debug)]
+pub struct ChildSettings {
+    /// The executable.
+    pub program: WorkerProgram,
+    /// [`cofferdam_pipeline_core::Processor::NAME`] of the processor that the workers run.
+    pub processor: &'static str,
+    /// Its version.
+    pub version: u32,
+    /// How messages, the config, items and outputs are encoded.
+    pub codec: Codec,
+    /// The encoded config, at most `frame_payload_max` bytes.
+    pub config: Vec<u8>,
+    /// Variables on top of the allow-list. A worker that has parsed hostile input can read them: no secrets.
+    pub env: Vec<(OsString, OsString)>,
+    /// Stack of the thread that runs `process`.
+    pub stack_bytes: usize,
+    /// From spawn to the end of `Processor::start`; the handshake has at most a part of it.
+    pub start_wall_max: Duration,
+    /// Where the workers' files go, in a fresh directory below; by default the memory file system, else the temporary directory.
+    pub runtime_dir: Option<PathBuf>,
+    /// The largest payload of one frame in bytes, either way: no item and no output can be larger.
+    pub frame_payload_max: usize,
+}

@@ -1,0 +1,9 @@
+//! The one place of this crate that reads the clock.
+
+use std::time::Instant;
+
+/// Now, on the monotonic clock.
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,130 @@
+//! What only Linux has: pidfds and `/proc`.
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Passes over the process table: a process that forks while we look is found in the next.
+const MARKED_PASSES_MAX: usize = 4;
+
+/// The running executable. The link names the file that was executed, also after another was put in its place.
+pub(crate) fn current_exe() -> io::Result<PathBuf> {
+    let link = Path::new("/proc/self/exe");
+    match fs::metadata(link) {
+        Ok(_) => Ok(link.to_owned()),
+        Err(_) => std::env::current_exe(),
+    }
+}
+
+/// What `ps` shows instead of `/proc/self/exe`.
+pub(crate) fn set_name(command: &mut Command, name: &OsStr) {
+    command.arg0(name);
+}
+
+/// A descriptor for a child that was not reaped; `None` on kernels before 5.3 and under filters that forbid it.
+pub(crate) fn pidfd(pid: Pid) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+pub(crate) fn kill_by_pidfd(pidfd: &OwnedFd) {
+    // An error means that it has ended.
+    let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+}
+
+/// Clock ticks from boot to the start of this process; `None` when there is none (or no `/proc`).
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    stat_field(pid, 22)?.parse().ok()
+}
+
+/// Whether it has ended and waits to be reaped.
+pub(crate) fn is_zombie(pid: u32) -> bool {
+    stat_field(pid, 3).is_some_and(|state| state == "Z" || state == "X")
+}
+
+/// Field `number` (from 1, at least 3) of `/proc/PID/stat`. The second, the command in parentheses, may hold anything.
+fn stat_field(pid: u32, number: usize) -> Option<String> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let after_command = stat.iter().rposition(|&b| b == b')')? + 1;
+    let rest = std::str::from_utf8(&stat[after_command..]).ok()?;
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+}
+
+/// Resident memory in bytes.
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// Kills every process of ours whose first environment carries `mark` as the value of [`crate::environment::TREE_VAR`]:
+/// descendants of a worker that left its process group. One that also cleared its environment escapes.
+pub(crate) fn kill_marked(mark: &str) -> usize {
+    let wanted = format!("{}={mark}", crate::environment::TREE_VAR).into_bytes();
+    let mut killed = 0;
+    for _ in 0..MARKED_PASSES_MAX {
+        let found = marked_processes(&wanted);
+        if found == 0 {
+            break;
+        }
+        killed += found;
+    }
+    killed
+}
+
+fn marked_processes(wanted: &[u8]) -> usize {
+    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
+    let me = std::process::id();
+    let pids = processes.filter_map(|entry| parse_pid(entry.ok()?.file_name().as_bytes())).filter(|pid| *pid != me);
+    pids.filter(|pid| kill_if_marked(*pid, wanted)).count()
+}
+
+fn parse_pid(name: &[u8]) -> Option<u32> {
+    std::str::from_utf8(name).ok()?.parse().ok()
+}
+
+fn kill_if_marked(pid: u32, wanted: &[u8]) -> bool {
+    let is_marked = || {
+        // Zombies have no environment; other users' processes cannot be read.
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|b| *b == 0).any(|var| var == wanted))
+    };
+    if !is_marked() {
+        return false;
+    }
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    match pidfd(raw) {
+        // The descriptor pins the process; the second look makes sure that it pins the right one.
+        Some(fd) if is_marked() => kill_by_pidfd(&fd),
+        Some(_) => return false,
+        None => drop(rustix::process::kill_process(raw, Signal::KILL)),
+    }
+    true
+}
+
+pub(crate) fn signal_name(number: i32) -> &'static str {
+    match number {
+        16 => "SIGSTKFLT",
+        29 => "SIGIO",
+        30 => "SIGPWR",
+        32..=64 => "SIGRT",
+        _ => "unknown signal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_a_start_time_and_memory() {
+        let me = std::process::id();
+        assert!(start_time(me).is_some_and(|ticks| ticks > 0));
+        assert!(resident_bytes(me).is_some_and(|bytes| bytes > 100_000));
+        assert!(!is_zombie(me));
+    }
+}

@@ -1,0 +1,33 @@
+//! What a process does to itself when it becomes a worker.
+#![expect(unsafe_code, reason = "TerminateProcess and the environment have no safe interface")]
+
+use std::io;
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, TerminateProcess};
+
+/// A job object of the host's ends this process with it (the host's side); nothing is inherited that must be undone.
+#[expect(clippy::unnecessary_wraps, reason = "the same surface on every system")]
+pub(crate) fn become_child_of(_host_pid: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Removes a variable from this process's environment.
+pub(crate) fn remove_var(name: &str) {
+    // SAFETY: on Windows the environment is guarded by the system's own lock.
+    unsafe { std::env::remove_var(name) }
+}
+
+/// Ends the process at once: no destructor, no `DllMain`, no other thread gets in between.
+pub(crate) fn exit_now(code: u8) -> ! {
+    // SAFETY: the pseudo handle of this process is always valid.
+    unsafe { TerminateProcess(GetCurrentProcess(), code.into()) };
+    // Termination is asynchronous; nothing may run meanwhile.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Ends the process as a return from `main` would.
+#[allow(clippy::disallowed_methods, reason = "the orderly end of a worker")]
+pub(crate) fn exit_orderly(code: u8) -> ! {
+    std::process::exit(code.into())
+}

@@ -1,0 +1,77 @@
+//! The way from a thread worker to its host: the sink, until the worker is over.
+
+use crate::protocol::Replies;
+use crate::worker::{Link, LinkLost};
+use cofferdam_pipeline_core::{
+    BufferPool, ExitReport, Failure, LeaseId, ReplyBatch, WorkerEvent, WorkerId, WorkerSink,
+};
+use std::fmt;
+use std::sync::Arc;
+
+/// Hands events to the sink. Once the worker has exited nothing passes any more: an abandoned thread that comes back
+/// to life learns that nobody listens and leaves.
+pub(super) struct MemoryLink {
+    worker: WorkerId,
+    sink: WorkerSink,
+    buffers: Arc<BufferPool>,
+    has_exited: bool,
+}
+
+impl MemoryLink {
+    pub(super) fn new(worker: WorkerId, sink: WorkerSink, buffers: Arc<BufferPool>) -> Self {
+        Self { worker, sink, buffers, has_exited: false }
+    }
+
+    /// The last that is heard of this worker.
+    pub(super) fn exited(&mut self, report: ExitReport) {
+        if self.emit(WorkerEvent::Lost).is_ok() {
+            (self.sink)(self.worker, WorkerEvent::Exited(report));
+            self.has_exited = true;
+        }
+    }
+
+    fn emit(&self, event: WorkerEvent) -> Result<(), LinkLost> {
+        if self.has_exited {
+            return Err(LinkLost("the worker was abandoned".into()));
+        }
+        (self.sink)(self.worker, event);
+        Ok(())
+    }
+}
+
+impl Link for MemoryLink {
+    fn ready(&mut self) -> Result<(), LinkLost> {
+        self.emit(WorkerEvent::Ready)
+    }
+
+    fn replies(&mut self, batch: Replies, outputs: &[u8]) -> Result<(), LinkLost> {
+        let mut copy = self.buffers.take();
+        copy.clear();
+        copy.extend_from_slice(outputs);
+        let Replies { lease, offset, count, .. } = batch;
+        self.emit(WorkerEvent::Replied(ReplyBatch { lease: LeaseId(lease), offset, count, outputs: copy }))
+    }
+
+    fn failed(&mut self, lease: LeaseId, _slot: u32, offset: u32, failure: Failure) -> Result<(), LinkLost> {
+        self.emit(WorkerEvent::Failed { lease, offset, failure: Failure::new(failure.kind, failure.message) })
+    }
+
+    fn returned(&mut self, lease: LeaseId, from: u32) -> Result<(), LinkLost> {
+        self.emit(WorkerEvent::Returned { lease, from })
+    }
+
+    fn start_failed(&mut self, failure: Failure) -> Result<(), LinkLost> {
+        self.emit(WorkerEvent::StartFailed(failure))
+    }
+
+    /// The exit that follows says it.
+    fn stopped(&mut self) -> Result<(), LinkLost> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoryLink({})", self.worker)
+    }
+}

@@ -1,0 +1,22 @@
+//! What runs inside a worker, be it a child process or a thread of the host.
+//!
+//! A [`session`] has three parties around one [`desk`]: the I/O thread puts leases on it and takes unstarted items back, the
+//! processor's thread works them off, and the ticker sends finished replies when the processor is busy elsewhere.
+
+mod child;
+mod desk;
+mod entry;
+mod lease;
+mod link;
+mod panics;
+mod registration;
+mod role;
+mod session;
+
+pub use entry::{has_worker_line, worker_entry};
+pub use registration::Registration;
+
+pub(crate) use lease::{Items, Lease};
+pub(crate) use link::{Link, LinkLost};
+pub(crate) use panics::{adopt_thread, panic_message};
+pub(crate) use session::{Left, Session, SessionSettings};

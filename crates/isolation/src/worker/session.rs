@@ -1,0 +1,382 @@
+//! A processor at work, whoever its host is.
+
+use super::desk::{Claim, Desk, TooManyLeases};
+use super::{Lease, Link, LinkLost};
+use crate::protocol::Replies;
+use crate::recorder::{Phase, Recorder, SlotRecorder};
+use cofferdam_ipc::{Codec, CodecError};
+use cofferdam_pipeline_core::{
+    Context, Failure, FailureKind, LeaseId, Processor, SlotNumber, StartContext, entries, push_entry_len,
+};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often the processor's thread looks whether a pause is over.
+const PAUSE_POLL: Duration = Duration::from_millis(10);
+
+/// Bytes of finished replies that leave together at most, but for one more output.
+const BATCH_BYTES_MAX: usize = 32 * 1024;
+
+/// The only concurrency slot of a plain processor.
+const SLOT: u32 = 0;
+
+/// The longest varint before an entry.
+const ENTRY_LEN_MAX: usize = 5;
+
+/// What a session needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionSettings {
+    /// The worker's place.
+    pub(crate) slot: SlotNumber,
+    /// How items, outputs and the config are encoded.
+    pub(crate) codec: Codec,
+    /// The longest payload of one reply.
+    pub(crate) payload_max: usize,
+    /// A finished reply leaves within this time.
+    pub(crate) reply_flush: Duration,
+    /// How often an idle worker shows that it lives.
+    pub(crate) heartbeat: Duration,
+}
+
+/// See the module of workers: three threads around a desk.
+#[derive(Debug)]
+pub(crate) struct Session<L> {
+    settings: SessionSettings,
+    /// Finished replies leave when they are this long; so is an output that leaves at once, alone.
+    batch_bytes: usize,
+    recorder: Arc<Recorder>,
+    slot: SlotRecorder,
+    desk: Mutex<Desk>,
+    /// Wakes the processor's thread: a lease came, or the worker is to leave.
+    work: Condvar,
+    /// Wakes the ticker: there is something to do.
+    busy: Condvar,
+    /// Locked before the desk and while something is sent, so that replies leave in order.
+    outgoing: Mutex<Outgoing<L>>,
+}
+
+#[derive(Debug)]
+struct Outgoing<L> {
+    link: L,
+    /// Swapped with the desk's; empty between sends.
+    bytes: Vec<u8>,
+    /// The last message was sent.
+    has_ended: bool,
+}
+
+/// How the processor's thread came to its end.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// As asked; everything was sent.
+    Stopped,
+    /// `start` returned this; the host was told.
+    StartFailed(Failure),
+    /// A panic; what was finished has been sent.
+    Panicked {
+        /// The panic's value.
+        payload: Box<dyn Any + Send>,
+        /// What is left of the processor. To drop it may do anything.
+        wreck: Option<Box<dyn Any>>,
+        /// It happened in `start`.
+        in_start: bool,
+    },
+    /// Nobody listens, or the host broke the protocol.
+    HostLost,
+}
+
+impl<L: Link> Session<L> {
+    pub(crate) fn new(settings: SessionSettings, recorder: Arc<Recorder>, link: L) -> Arc<Self> {
+        // A batch just below the limit and one more output just below it still fit a frame.
+        let batch_bytes = (settings.payload_max / 2).saturating_sub(2 * ENTRY_LEN_MAX).min(BATCH_BYTES_MAX);
+        Arc::new(Self {
+            settings,
+            batch_bytes,
+            slot: recorder.slot(SLOT),
+            recorder,
+            desk: Mutex::default(),
+            work: Condvar::new(),
+            busy: Condvar::new(),
+            outgoing: Mutex::new(Outgoing { link, bytes: Vec::new(), has_ended: false }),
+        })
+    }
+
+    /// The I/O thread: a lease came. Whether the worker was busy before.
+    pub(crate) fn assign(&self, lease: Lease) -> Result<bool, TooManyLeases> {
+        let mut desk = self.desk();
+        let was_busy = desk.is_busy();
+        desk.put(lease)?;
+        drop(desk);
+        self.work.notify_one();
+        if !was_busy {
+            self.busy.notify_one();
+        }
+        Ok(was_busy)
+    }
+
+    /// The I/O thread: the host wants unstarted items back.
+    pub(crate) fn take_back(&self, lease: LeaseId) -> Result<(), LinkLost> {
+        let from = self.desk().take_back(lease).unwrap_or(u32::MAX);
+        let mut outgoing = self.outgoing();
+        if outgoing.has_ended { Ok(()) } else { outgoing.link.returned(lease, from) }
+    }
+
+    /// The I/O thread: the worker is to leave after the open item.
+    pub(crate) fn stop(&self) {
+        self.recorder.set_phase(Phase::Stopping);
+        self.desk().stop();
+        self.work.notify_one();
+    }
+
+    /// The ticker: waits until the next tick is due.
+    pub(crate) fn wait_for_tick(&self) {
+        let desk = self.desk();
+        let period = self.period(&desk);
+        drop(self.busy.wait_timeout(desk, period).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The ticker, when it has a way of its own to wait: how long.
+    pub(crate) fn tick_period(&self) -> Duration {
+        self.period(&self.desk())
+    }
+
+    fn period(&self, desk: &Desk) -> Duration {
+        if desk.is_busy() { self.settings.reply_flush } else { self.settings.heartbeat }
+    }
+
+    /// The ticker: sends what is finished, unless somebody sends just now.
+    pub(crate) fn tick(&self) -> Result<(), LinkLost> {
+        self.recorder.beat();
+        match self.outgoing.try_lock() {
+            Ok(mut outgoing) => self.flush(&mut outgoing),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Sends what is finished, after whatever is being sent.
+    pub(crate) fn flush_finished(&self) -> Result<(), LinkLost> {
+        self.flush(&mut self.outgoing())
+    }
+
+    /// Whoever has the link to himself: says something that no method of the session says.
+    pub(crate) fn with_link<R>(&self, act: impl FnOnce(&mut L) -> R) -> R {
+        act(&mut self.outgoing().link)
+    }
+
+    /// What the recorder says.
+    pub(crate) fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    /// The processor's thread, from beginning to end.
+    pub(crate) fn run<P: Processor>(&self, config: &[u8]) -> Left {
+        self.recorder.set_phase(Phase::Starting);
+        let started = catch_unwind(AssertUnwindSafe(|| self.start::<P>(config)));
+        let mut processor = match started {
+            Ok(Ok(processor)) => processor,
+            Ok(Err(failure)) => return self.start_failed(failure),
+            Err(payload) => return self.panicked(payload, None, true),
+        };
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            self.recorder.set_phase(Phase::Ready);
+            self.outgoing().link.ready()?;
+            self.work(&mut processor)?;
+            processor.stop();
+            Ok::<_, LinkLost>(())
+        }));
+        match worked {
+            Ok(Ok(())) => {}
+            Ok(Err(lost)) => return self.host_lost(&lost),
+            Err(payload) => return self.panicked(payload, Some(Box::new(processor)), false),
+        }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(processor))) {
+            return self.panicked(payload, None, false);
+        }
+        match self.say_last(Link::stopped) {
+            Ok(()) => Left::Stopped,
+            Err(lost) => self.host_lost(&lost),
+        }
+    }
+
+    fn start<P: Processor>(&self, config: &[u8]) -> Result<P, Failure> {
+        let config = self.settings.codec.decode(config).map_err(|error| {
+            Failure::fatal(format!("the worker cannot read the config of {}: {error}", P::NAME))
+        })?;
+        P::start(config, &StartContext::new(&self.slot, self.settings.slot))
+    }
+
+    fn start_failed(&self, failure: Failure) -> Left {
+        match self.say_last(|link| link.start_failed(failure.clone())) {
+            Ok(()) => Left::StartFailed(failure),
+            Err(lost) => self.host_lost(&lost),
+        }
+    }
+
+    fn say_last(&self, say: impl FnOnce(&mut L) -> Result<(), LinkLost>) -> Result<(), LinkLost> {
+        let mut outgoing = self.outgoing();
+        outgoing.has_ended = true;
+        say(&mut outgoing.link)
+    }
+
+    fn panicked(&self, payload: Box<dyn Any + Send>, wreck: Option<Box<dyn Any>>, in_start: bool) -> Left {
+        self.recorder.set_phase(Phase::Panicked);
+        match self.flush(&mut self.outgoing()) {
+            Ok(()) => Left::Panicked { payload, wreck, in_start },
+            Err(lost) => self.host_lost(&lost),
+        }
+    }
+
+    fn host_lost(&self, lost: &LinkLost) -> Left {
+        tracing::debug!(%lost, "a worker leaves");
+        Left::HostLost
+    }
+
+    /// Works off leases until the worker is asked to leave.
+    fn work<P: Processor>(&self, processor: &mut P) -> Result<(), LinkLost> {
+        let mut output = Vec::new();
+        while let Some(lease) = self.next_lease() {
+            self.work_off(processor, &lease, &mut output)?;
+        }
+        Ok(())
+    }
+
+    fn next_lease(&self) -> Option<Lease> {
+        let mut desk = self.desk();
+        loop {
+            if desk.is_stopping() {
+                return None;
+            }
+            if let Some(lease) = desk.take_lease() {
+                return Some(lease);
+            }
+            desk = self.work.wait(desk).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// One lease. For each item: one uncontended lock, a few stores, no system call, no clock.
+    fn work_off<P: Processor>(
+        &self,
+        processor: &mut P,
+        lease: &Lease,
+        output: &mut Vec<u8>,
+    ) -> Result<(), LinkLost> {
+        let cx = Context::new(&self.slot, lease.attempt, self.settings.slot);
+        let mut items = entries(lease.bytes());
+        let mut offset = 0;
+        let mut claim = self.claim();
+        while claim == Claim::Item {
+            let item = items.next().ok_or_else(malformed)?.map_err(|error| LinkLost(error.into()))?;
+            self.slot.open(lease.id, offset);
+            let result = self.attempt(processor, item, &cx, output);
+            claim = match result {
+                Ok(()) if output.len() < self.batch_bytes => self.settle(lease.id, offset, output)?,
+                Ok(()) => self.settle_large(lease.id, offset, output)?,
+                Err(failure) => self.settle_failed(lease.id, offset, failure)?,
+            };
+            offset += 1;
+        }
+        self.slot.close();
+        self.flush(&mut self.outgoing())
+    }
+
+    /// Runs the processor on one item and leaves the encoded output in `output`.
+    fn attempt<P: Processor>(
+        &self,
+        processor: &mut P,
+        item: &[u8],
+        cx: &Context<'_>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let codec = self.settings.codec;
+        let item = codec.decode(item).map_err(|error| unreadable_item::<P>(&error))?;
+        let value = processor.process(item, cx)?;
+        output.clear();
+        codec.encode(&value, output).map_err(|error| {
+            Failure::invalid_input(format!("the output of {} cannot be encoded: {error}", P::NAME))
+        })?;
+        let max = self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX);
+        if output.len() > max {
+            return Err(Failure::invalid_input(format!(
+                "the output of {} has {} bytes, the limit is {max}",
+                P::NAME,
+                output.len()
+            )));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn settle(&self, lease: LeaseId, offset: u32, output: &[u8]) -> Result<Claim, LinkLost> {
+        let mut desk = self.desk();
+        let is_full = desk.push(lease, offset, output) >= self.batch_bytes;
+        let claim = self.claim_at(desk);
+        if is_full {
+            self.slot.close();
+            self.flush(&mut self.outgoing())?;
+        }
+        Ok(claim)
+    }
+
+    /// A large output leaves at once and is not copied into the others.
+    fn settle_large(&self, lease: LeaseId, offset: u32, output: &mut Vec<u8>) -> Result<Claim, LinkLost> {
+        self.slot.close();
+        let mut prefix = Vec::with_capacity(ENTRY_LEN_MAX);
+        push_entry_len(&mut prefix, output.len());
+        output.splice(0..0, prefix);
+        let batch = Replies { lease: lease.0, slot: SLOT, offset, count: 1 };
+        let mut outgoing = self.outgoing();
+        self.flush(&mut outgoing)?;
+        outgoing.link.replies(batch, output)?;
+        drop(outgoing);
+        Ok(self.claim())
+    }
+
+    fn settle_failed(&self, lease: LeaseId, offset: u32, failure: Failure) -> Result<Claim, LinkLost> {
+        self.slot.close();
+        let mut outgoing = self.outgoing();
+        self.flush(&mut outgoing)?;
+        outgoing.link.failed(lease, SLOT, offset, failure)?;
+        drop(outgoing);
+        Ok(self.claim())
+    }
+
+    fn claim(&self) -> Claim {
+        self.claim_at(self.desk())
+    }
+
+    /// Claims the next item, after the end of a pause if there is one: no item is opened while the job is paused.
+    fn claim_at(&self, mut desk: MutexGuard<'_, Desk>) -> Claim {
+        while self.slot.is_held() && !desk.is_stopping() {
+            self.slot.close();
+            desk = self.work.wait_timeout(desk, PAUSE_POLL).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        desk.claim()
+    }
+
+    fn flush(&self, outgoing: &mut Outgoing<L>) -> Result<(), LinkLost> {
+        let Some(batch) = self.desk().take_pending(SLOT, &mut outgoing.bytes) else { return Ok(()) };
+        let sent = outgoing.link.replies(batch, &outgoing.bytes);
+        outgoing.bytes.clear();
+        sent
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing<L>> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn malformed() -> LinkLost {
+    LinkLost("a lease holds fewer items than it announces".into())
+}
+
+fn unreadable_item<P: Processor>(error: &CodecError) -> Failure {
+    Failure::new(
+        FailureKind::InvalidInput,
+        format!("the worker cannot read an item of {}, was it built from other types? {error}", P::NAME),
+    )
+}

@@ -1,0 +1,108 @@
+//! An item with a history.
+
+use super::Prior;
+use crate::{Chunk, Evidence, Exit, ItemIndex, OpenItem};
+use std::sync::Arc;
+
+/// Deaths with nothing open after which the next item in line is tried alone. Such a death charges nobody, but without
+/// a bound an item whose damage shows only after it was closed would rerun for ever.
+const STRIKES_BEFORE_TRIAL: u32 = 3;
+
+/// Host deaths with the item as the only open one that convict it without another try.
+pub(super) const HOST_DEATHS_MAX: u32 = 3;
+
+/// An item that something is known against; it always travels in a lease of its own.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) chunk: Arc<Chunk>,
+    pub(super) position: u32,
+    pub(super) record: Prior,
+    /// Attempts made so far; acquittal refunds crashes but not these.
+    pub(super) attempts: u32,
+    /// Deaths of a ready worker with nothing open while this item was next in line.
+    strikes: u32,
+}
+
+impl Case {
+    pub(super) fn new(chunk: Arc<Chunk>, position: u32) -> Self {
+        let index = ItemIndex(chunk.first().0 + u64::from(position));
+        Self { chunk, position, record: Prior { index, ..Prior::default() }, attempts: 0, strikes: 0 }
+    }
+
+    pub(super) fn from_prior(chunk: Arc<Chunk>, position: u32, prior: Prior) -> Self {
+        let attempts = prior
+            .crashes
+            .saturating_add(prior.failures)
+            .saturating_add(prior.foreign_kills)
+            .saturating_add(prior.host_deaths);
+        Self { attempts, record: prior, ..Self::new(chunk, position) }
+    }
+
+    pub(super) fn index(&self) -> ItemIndex {
+        self.record.index
+    }
+
+    /// Whether it must run alone in a fresh worker.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.has_killed() || self.strikes >= STRIKES_BEFORE_TRIAL
+    }
+
+    /// Whether a worker or a host ever ended while it was open: it never runs inside the host.
+    pub(super) fn has_killed(&self) -> bool {
+        self.record.crashes > 0 || self.record.foreign_kills > 0 || self.record.host_deaths > 0
+    }
+
+    /// Whether it must be the only item that runs in the whole host.
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.record.host_deaths > 0
+    }
+
+    pub(super) fn charge_crash(&mut self) {
+        self.record.crashes = self.record.crashes.saturating_add(1);
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    pub(super) fn charge_foreign_kill(&mut self) {
+        self.record.foreign_kills = self.record.foreign_kills.saturating_add(1);
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    pub(super) fn charge_failure(&mut self) {
+        self.record.failures = self.record.failures.saturating_add(1);
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    /// Counts a death with nothing open while this item was next in line.
+    pub(super) fn strike(&mut self) {
+        self.strikes += 1;
+    }
+
+    /// Whether it was next in line so often, and then alone so often, that nothing else is left to blame.
+    pub(super) fn is_struck_out(&self, crashes_max: u32) -> bool {
+        self.strikes >= STRIKES_BEFORE_TRIAL.saturating_add(crashes_max)
+    }
+
+    /// It was alone and came back with a result: nothing is held against it any more. True when there was a crash to refund.
+    pub(super) fn acquit(&mut self) -> bool {
+        let refunded = self.record.crashes > 0 || self.record.host_deaths > 0;
+        self.record = Prior { index: self.record.index, failures: self.record.failures, ..Prior::default() };
+        self.strikes = 0;
+        refunded
+    }
+}
+
+/// What the store keeps about an item that ended its worker.
+pub(super) fn evidence(exit: &Exit, open: Option<&OpenItem>, stderr_tail: &str) -> Evidence {
+    let mut evidence = Evidence {
+        kind: exit.kind(),
+        message: exit.to_string(),
+        stderr_tail: stderr_tail.to_owned(),
+        ..Evidence::default()
+    };
+    if let Some(open) = open {
+        evidence.stage.clone_from(&open.stage);
+        evidence.progress = open.progress;
+        evidence.breadcrumbs.clone_from(&open.breadcrumbs);
+    }
+    evidence
+}

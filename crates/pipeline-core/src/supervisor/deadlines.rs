@@ -1,0 +1,77 @@
+//! What happens when time passes.
+
+use super::worker::State;
+use super::{Phase, Supervisor, Turn};
+use crate::{KillReason, Time, TimeLimit};
+use std::time::Duration;
+
+impl Supervisor {
+    /// When to call with [`super::Input::Tick`] if nothing else happens first.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        if matches!(self.phase, Phase::Finished(_)) {
+            return None;
+        }
+        let item_limit = self.running_item_limit();
+        let of_workers = self.workers.iter().flat_map(|worker| {
+            let of_items = item_limit.and_then(|limit| worker.item_deadline(limit));
+            [worker.state_deadline(), of_items].into_iter().flatten()
+        });
+        // A delay that is over is no deadline: then something else is missing before the next worker may start.
+        let restart = Some(self.restarts.not_before()).filter(|&at| at > self.now && self.is_hiring());
+        let others = [self.retries.next_due(), restart, self.level_deadline()];
+        of_workers.chain(others.into_iter().flatten()).min()
+    }
+
+    /// The driver handles all messages that arrived before it passes a tick, so what is late here is late.
+    pub(super) fn expire(&mut self, turn: &mut Turn<'_>) {
+        // Backwards: a verdict removes its worker.
+        for at in (0..self.workers.len()).rev() {
+            self.expire_item(at, turn);
+            if self.workers[at].state_deadline().is_some_and(|deadline| deadline <= turn.now) {
+                self.expire_state(at, turn);
+            }
+        }
+    }
+
+    fn expire_item(&mut self, at: usize, turn: &mut Turn<'_>) {
+        let Some(limit) = self.running_item_limit() else { return };
+        if let Some(overdue) = self.workers[at].overdue(turn.now, limit) {
+            self.kill(at, KillReason::TimeLimit(TimeLimit::Item, limit), Some(overdue), turn);
+        }
+    }
+
+    fn expire_state(&mut self, at: usize, turn: &mut Turn<'_>) {
+        match self.workers[at].state {
+            State::Starting { .. } => {
+                let reason = KillReason::TimeLimit(TimeLimit::Start, self.policy.start_wall_max);
+                self.kill(at, reason, None, turn);
+            }
+            State::Stopping { .. } => {
+                let reason = match self.phase {
+                    Phase::Ending(_) => self.leaving_reason(),
+                    Phase::Running | Phase::Paused { .. } | Phase::Draining { .. } | Phase::Finished(_) => {
+                        KillReason::TimeLimit(TimeLimit::Stop, self.policy.stop_grace)
+                    }
+                };
+                self.kill(at, reason, None, turn);
+            }
+            State::Dying { .. } => self.dying_too_long(at, turn),
+            State::Ready(_) => {}
+        }
+    }
+
+    /// The machine or the host stood still: no deadline may count that time.
+    pub(super) fn extend(&mut self, gap: Duration) {
+        for worker in &mut self.workers {
+            worker.extend(gap);
+        }
+        self.retries.extend(gap);
+        self.restarts.extend(gap);
+    }
+
+    /// The limit of one item, unless items are held.
+    fn running_item_limit(&self) -> Option<Duration> {
+        self.policy.item_wall_max.filter(|_| self.phase.paused_since().is_none())
+    }
+}

@@ -1,0 +1,79 @@
+//! Items without a history that no worker holds, in source order.
+
+use crate::Chunk;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Consecutive items of one chunk.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) chunk: Arc<Chunk>,
+    pub(super) range: Range<u32>,
+}
+
+/// Runs in the order in which they are handed out. Bounded by the credit that the source gets.
+#[derive(Debug, Default)]
+pub(super) struct ReadyQueue {
+    runs: VecDeque<Run>,
+    items: u64,
+    bytes: usize,
+}
+
+impl ReadyQueue {
+    pub(super) fn items(&self) -> u64 {
+        self.items
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    pub(super) fn push_back(&mut self, chunk: Arc<Chunk>, range: Range<u32>) {
+        if !range.is_empty() {
+            self.count_in(&chunk, &range);
+            self.runs.push_back(Run { chunk, range });
+        }
+    }
+
+    /// Gives items back: they are the next to be handed out.
+    pub(super) fn push_front(&mut self, chunk: &Arc<Chunk>, range: Range<u32>) {
+        if range.is_empty() {
+            return;
+        }
+        self.count_in(chunk, &range);
+        match self.runs.front_mut() {
+            Some(front) if front.range.start == range.end && Arc::ptr_eq(&front.chunk, chunk) => {
+                front.range.start = range.start;
+            }
+            _ => self.runs.push_front(Run { chunk: chunk.clone(), range }),
+        }
+    }
+
+    /// Takes consecutive items from the front: at most `items_max` items and `bytes_max` bytes, at least one item.
+    pub(super) fn take(&mut self, items_max: u32, bytes_max: usize) -> Option<Run> {
+        let front = self.runs.front_mut()?;
+        let end = front.chunk.take(front.range.start, front.range.end, items_max, bytes_max);
+        let taken = Run { chunk: front.chunk.clone(), range: front.range.start..end };
+        front.range.start = end;
+        if front.range.is_empty() {
+            self.runs.pop_front();
+        }
+        self.items -= u64::from(taken.range.end - taken.range.start);
+        self.bytes -= taken.chunk.slice_len(&taken.range);
+        Some(taken)
+    }
+
+    fn count_in(&mut self, chunk: &Chunk, range: &Range<u32>) {
+        self.items += u64::from(range.end - range.start);
+        self.bytes += chunk.slice_len(range);
+    }
+}

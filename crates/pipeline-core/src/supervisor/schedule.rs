@@ -1,0 +1,169 @@
+//! Who gets what, and how much is asked of the source.
+
+use super::case::Case;
+use super::lease::Lease;
+use super::pace::Left;
+use super::ready::Run;
+use super::worker::{Duty, State};
+use super::{Command, Phase, Source, Supervisor, Turn};
+use crate::{Assignment, LeaseId, Time};
+use std::sync::Arc;
+
+/// Chunks that are asked for or ready, beyond one a worker.
+const CHUNKS_AHEAD: u32 = 2;
+/// Wire bytes that are ready; no chunk is asked for beyond it.
+const READY_BYTES_MAX: usize = 8 << 20;
+
+/// A lease whose unstarted items an idle worker should have.
+pub(super) struct Stranded {
+    worker: usize,
+    lease: usize,
+    /// From when on it pays to ask for them.
+    pub(super) from: Time,
+}
+
+impl Supervisor {
+    pub(super) fn schedule(&mut self, turn: &mut Turn<'_>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.dismiss_surplus(turn);
+        if self.may_assign() {
+            self.hold_trials(turn);
+            if !self.is_exclusive() {
+                self.assign_work(turn);
+                self.level(turn);
+            }
+        }
+        self.hire(turn);
+        self.want_items(turn);
+    }
+
+    fn may_assign(&self) -> bool {
+        self.is_store_open() && self.ledger.uncommitted_bytes() < self.policy.uncommitted_bytes_max
+    }
+
+    fn assign_work(&mut self, turn: &mut Turn<'_>) {
+        while !(self.due.is_empty() && self.ready.is_empty()) {
+            let Some(at) = self.least_loaded() else { return };
+            if let Some(case) = self.due.pop_front() {
+                self.assign_case(at, case, turn);
+                continue;
+            }
+            let limits = &self.policy.lease;
+            let items_max = self.pace.lease_items(self.left());
+            let Some(Run { chunk, range }) = self.ready.take(items_max, limits.bytes_max) else { return };
+            self.assign(at, chunk, range.start, range.end - range.start, None, turn);
+        }
+    }
+
+    /// The worker with the fewest leases that may have one more. Fresh ones are kept for trials that wait.
+    fn least_loaded(&self) -> Option<usize> {
+        let depth = self.policy.lease.depth.max(1) as usize;
+        let reserved = !self.trials.is_empty();
+        let open = self.workers.iter().enumerate().filter(|(_, worker)| {
+            matches!(worker.state, State::Ready(Duty::Open))
+                && worker.leases.len() < depth
+                && !(reserved && worker.is_fresh())
+        });
+        open.min_by_key(|(_, worker)| worker.leases.len()).map(|(at, _)| at)
+    }
+
+    /// While the source delivers, what is ready goes to those who have nothing; after its end everybody shares the rest.
+    fn left(&self) -> Left {
+        let shares = if self.source == Source::Open {
+            self.workers.iter().filter(|worker| worker.is_idle()).count() as u64
+        } else {
+            self.places_taken() * u64::from(self.policy.lease.depth.max(1))
+        };
+        Left { items: self.ready.items(), shares }
+    }
+
+    pub(super) fn assign_case(&mut self, at: usize, case: Case, turn: &mut Turn<'_>) {
+        self.assign(at, case.chunk.clone(), case.position, 1, Some(case), turn);
+    }
+
+    fn assign(
+        &mut self,
+        at: usize,
+        chunk: Arc<crate::Chunk>,
+        start: u32,
+        len: u32,
+        case: Option<Case>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.last_lease = self.last_lease.checked_add(1).expect("four billion leases outlive any session");
+        let lease =
+            Lease { id: LeaseId(self.last_lease), chunk, start, len, done: 0, case, taking_back: false };
+        let assignment = Assignment {
+            lease: lease.id,
+            attempt: lease.attempt(),
+            chunk: lease.chunk.clone(),
+            range: lease.positions(0, len),
+        };
+        let worker = &mut self.workers[at];
+        if worker.leases.is_empty() {
+            worker.busy_since = turn.now;
+        }
+        worker.used = true;
+        worker.leases.push_back(lease);
+        turn.push(Command::Assign(worker.id, assignment));
+    }
+
+    /// A long item strands nobody: idle workers get the unstarted items behind it.
+    fn level(&mut self, turn: &mut Turn<'_>) {
+        while let Some(stranded) = self.stranded().filter(|stranded| stranded.from <= turn.now) {
+            let worker = &mut self.workers[stranded.worker];
+            let lease = &mut worker.leases[stranded.lease];
+            lease.taking_back = true;
+            turn.push(Command::TakeBack(worker.id, lease.id));
+        }
+    }
+
+    /// The lease to take back from: of the worker with the most unstarted items, while workers idle that no earlier
+    /// request will feed.
+    pub(super) fn stranded(&self) -> Option<Stranded> {
+        if !self.due.is_empty() || !self.ready.is_empty() {
+            return None;
+        }
+        let leases = self.workers.iter().flat_map(|worker| &worker.leases);
+        let asked = leases.filter(|lease| lease.taking_back).count();
+        let idle = self.workers.iter().filter(|worker| worker.is_idle()).count();
+        if asked >= idle {
+            return None;
+        }
+        let candidates = self.workers.iter().enumerate().filter_map(|(at, worker)| {
+            let takeable = |&n: &usize| !worker.leases[n].taking_back && worker.unstarted(n) > 0;
+            let lease = (0..worker.leases.len()).filter(takeable).max_by_key(|&n| worker.unstarted(n))?;
+            let unstarted =
+                (0..worker.leases.len()).filter(takeable).map(|n| worker.unstarted(n)).sum::<u32>();
+            worker.holds_place().then_some((unstarted, at, lease))
+        });
+        let (unstarted, worker, lease) = candidates.max_by_key(|(unstarted, ..)| *unstarted)?;
+        let busy_since = self.workers[worker].busy_since;
+        let from = if self.pace.is_worth_taking_back(unstarted) {
+            busy_since
+        } else {
+            busy_since + self.pace.long_item()
+        };
+        Some(Stranded { worker, lease, from })
+    }
+
+    /// When to look at stranded items again.
+    pub(super) fn level_deadline(&self) -> Option<Time> {
+        let looks = self.phase == Phase::Running && self.may_assign() && !self.is_exclusive();
+        looks.then(|| self.stranded()).flatten().map(|stranded| stranded.from)
+    }
+
+    fn want_items(&mut self, turn: &mut Turn<'_>) {
+        let chunks_max = self.capacity.saturating_add(CHUNKS_AHEAD) as usize;
+        let wants = self.source == Source::Open
+            && self.may_assign()
+            && self.ready.bytes() < READY_BYTES_MAX
+            && self.waiting() < u64::from(self.policy.waiting_items_max.max(1));
+        while wants && self.ready.runs() + (self.chunks_asked as usize) < chunks_max {
+            self.chunks_asked += 1;
+            turn.push(Command::WantItems);
+        }
+    }
+}

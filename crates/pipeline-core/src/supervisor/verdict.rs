@@ -1,0 +1,230 @@
+//! Who is to blame for a worker's death.
+
+use super::case::{Case, evidence};
+use super::worker::{Kill, OPEN_ITEMS_MAX, Overdue, State, Worker};
+use super::{Command, Settled, Supervisor, Turn};
+use crate::{EventKind, Evidence, Exit, ExitReport, KillReason, LeaseId, OpenItem, TimeLimit};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// From the first sign of death to our kill, and from a kill to giving a worker up that even a kill cannot end (a dead
+/// network drive): its place is taken long before, but the end of the job must not wait for ever.
+const DYING_MAX: Duration = Duration::from_secs(10);
+
+/// An item that may have ended its worker.
+struct Charged<'a> {
+    lease: LeaseId,
+    offset: u32,
+    open: Option<&'a OpenItem>,
+}
+
+impl Supervisor {
+    /// Ends a worker now; its place is free from now on.
+    pub(super) fn kill(
+        &mut self,
+        at: usize,
+        reason: KillReason,
+        overdue: Option<Overdue>,
+        turn: &mut Turn<'_>,
+    ) {
+        let worker = &mut self.workers[at];
+        if let State::Dying { killed: Some(_), .. } = worker.state {
+            return;
+        }
+        worker.told_to_leave |= match reason {
+            KillReason::TimeLimit(TimeLimit::Item | TimeLimit::Stop, _)
+            | KillReason::Cancelled
+            | KillReason::JobOver => true,
+            KillReason::TimeLimit(TimeLimit::Start, _) | KillReason::ProtocolViolation => false,
+        };
+        let killed = Some(Kill { reason, overdue, lost_before: false });
+        worker.state = State::Dying { killed, deadline: turn.now + DYING_MAX };
+        turn.push(Command::Kill(worker.id, reason));
+    }
+
+    /// The first sign of death: the replacement need not wait for the verdict.
+    pub(super) fn lost(&mut self, at: usize, turn: &mut Turn<'_>) {
+        let worker = &mut self.workers[at];
+        if worker.holds_place() {
+            worker.state = State::Dying { killed: None, deadline: turn.now + DYING_MAX };
+        }
+    }
+
+    /// A worker whose verdict does not come: kill it, or give it up if that was done.
+    pub(super) fn dying_too_long(&mut self, at: usize, turn: &mut Turn<'_>) {
+        let worker = &mut self.workers[at];
+        let State::Dying { killed, deadline } = &mut worker.state else { return };
+        if killed.is_none() {
+            let reason = KillReason::TimeLimit(TimeLimit::Stop, DYING_MAX);
+            *killed = Some(Kill { reason, overdue: None, lost_before: true });
+            *deadline = turn.now + DYING_MAX;
+            turn.push(Command::Kill(worker.id, reason));
+            return;
+        }
+        turn.emit(EventKind::Degraded(format!("{} could not be ended and is given up", worker.id)));
+        let report = ExitReport {
+            exit: Exit::Abandoned,
+            open: Vec::new(),
+            open_known: false,
+            stderr_tail: String::new(),
+        };
+        self.exited(at, &report, turn);
+    }
+
+    /// The verdict. Charges what was open, gives back the rest, and counts a death that nothing explains.
+    pub(super) fn exited(&mut self, at: usize, report: &ExitReport, turn: &mut Turn<'_>) {
+        let mut worker = self.workers.remove(at);
+        let exit = verdict(&worker, &report.exit);
+        turn.emit(EventKind::WorkerExited(worker.id, exit.clone()));
+        self.isolation.has_exited(&exit);
+        let excused = is_excused(&worker, &exit);
+        let charged = if excused { Vec::new() } else { charged(&worker, &exit, report) };
+        let cases: Vec<_> = charged
+            .iter()
+            .map(|c| (worker.take_case(c.lease, c.offset), evidence(&exit, c.open, &report.stderr_tail)))
+            .collect();
+        let unexplained = cases.is_empty() && !worker.told_to_leave;
+        if unexplained && worker.was_ready && !exit.is_foreign_kill() {
+            self.strike(&mut worker, evidence(&exit, None, &report.stderr_tail), turn);
+        }
+        self.give_back(&mut worker, &charged);
+        if unexplained {
+            self.unexplained_death(&exit, turn);
+        }
+        if !cases.is_empty() {
+            *self.counters.crashes.entry(exit.kind()).or_default() += 1;
+        }
+        let sole = cases.len() == 1;
+        for (case, evidence) in cases {
+            self.charge(case, &exit, sole, evidence, turn);
+        }
+    }
+
+    fn charge(&mut self, mut case: Case, exit: &Exit, sole: bool, evidence: Evidence, turn: &mut Turn<'_>) {
+        self.counters.attempts += 1;
+        let foreign = exit.is_foreign_kill();
+        let convicted = if foreign {
+            case.charge_foreign_kill();
+            sole && case.record.foreign_kills >= self.policy.foreign_kills_max
+        } else {
+            case.charge_crash();
+            sole && case.record.crashes >= self.policy.crashes_max
+        };
+        if convicted {
+            return self.quarantine(&case, evidence, turn);
+        }
+        self.note(&case, turn);
+        if !foreign {
+            turn.emit(EventKind::Suspected(case.index()));
+        }
+        self.admit(case, turn);
+    }
+
+    /// Three hosts died with this item as the only open one: it gets no fourth.
+    pub(super) fn convict_of_host_deaths(&mut self, case: &Case, turn: &mut Turn<'_>) {
+        let deaths = case.record.host_deaths;
+        let message = format!("the host died {deaths} times with this item as the only open one");
+        let evidence = Evidence { kind: "host-death".into(), message, ..Evidence::default() };
+        self.quarantine(case, evidence, turn);
+    }
+
+    /// Sets an item aside for good.
+    pub(super) fn quarantine(&mut self, case: &Case, evidence: Evidence, turn: &mut Turn<'_>) {
+        let range = case.position..case.position + 1;
+        self.ledger.commit(&case.chunk, range, case.attempts, Settled::Quarantined(evidence), turn);
+    }
+
+    /// The worker died between items: nobody is charged, but the item that was next in line is watched from now on.
+    fn strike(&mut self, worker: &mut Worker, evidence: Evidence, turn: &mut Turn<'_>) {
+        let Some(mut lease) = worker.leases.pop_front() else { return };
+        let mut case = lease.take_case(lease.done);
+        lease.done += 1;
+        if lease.unsettled() > 0 {
+            worker.leases.push_front(lease);
+        }
+        case.strike();
+        if case.is_struck_out(self.policy.crashes_max) {
+            self.quarantine(&case, evidence, turn);
+        } else {
+            self.admit(case, turn);
+        }
+    }
+
+    /// Everything that is not charged is pending again, in its old order, in front of what was never handed out.
+    fn give_back(&mut self, worker: &mut Worker, charged: &[Charged<'_>]) {
+        let gone: BTreeSet<_> = charged.iter().map(|c| (c.lease, c.offset)).collect();
+        while let Some(lease) = worker.leases.pop_back() {
+            let mut end = lease.len;
+            for &(_, offset) in gone.range((lease.id, lease.done)..(lease.id, lease.len)).rev() {
+                self.ready.push_front(&lease.chunk, lease.positions(offset + 1, end));
+                end = offset;
+            }
+            match lease.case {
+                Some(case) => self.resume_case(case),
+                // A charged lease of one case has given its case away: its only item lies in front of `end`.
+                None => self.ready.push_front(&lease.chunk, lease.positions(lease.done, end)),
+            }
+        }
+    }
+
+    /// A case that was handed out and not tried waits where it waited before, first in line.
+    pub(super) fn resume_case(&mut self, case: Case) {
+        if case.is_suspect() { self.await_trial(case, true) } else { self.due.push_front(case) }
+    }
+}
+
+/// The exit, with our own kill told apart from everybody else's.
+fn verdict(worker: &Worker, exit: &Exit) -> Exit {
+    let State::Dying { killed: Some(kill), .. } = &worker.state else { return exit.clone() };
+    let by_kill = exit.is_foreign_kill()
+        || matches!(
+            exit,
+            Exit::Killed(_) | Exit::TimedOut { .. } | Exit::Abandoned | Exit::Unknown | Exit::Stopped
+        );
+    match (by_kill, kill.lost_before, kill.reason) {
+        (false, _, _) => exit.clone(),
+        // It was dead or dying before our kill, so the kill explains nothing.
+        (true, true, _) if exit.is_blameless() => Exit::Unknown,
+        (true, true, _) => exit.clone(),
+        (true, false, KillReason::TimeLimit(limit, after)) => Exit::TimedOut { limit, after },
+        (true, false, KillReason::ProtocolViolation) => {
+            Exit::ProtocolViolation("a message that does not fit its leases or its state".into())
+        }
+        (true, false, reason @ (KillReason::Cancelled | KillReason::JobOver)) => Exit::Killed(reason),
+    }
+}
+
+/// Whether it ended because we wanted it to, so that not even its open items are charged.
+fn is_excused(worker: &Worker, exit: &Exit) -> bool {
+    exit.is_blameless() && (worker.told_to_leave || *exit != Exit::Stopped)
+}
+
+/// The items that the worker may have died of.
+fn charged<'a>(worker: &Worker, exit: &Exit, report: &'a ExitReport) -> Vec<Charged<'a>> {
+    if let (Exit::TimedOut { limit: TimeLimit::Item, .. }, State::Dying { killed: Some(kill), .. }) =
+        (exit, &worker.state)
+    {
+        return kill
+            .overdue
+            .and_then(|overdue| charged_overdue(worker, overdue, report))
+            .into_iter()
+            .collect();
+    }
+    if !report.open_known {
+        let all = worker.leases.iter().flat_map(|l| (l.done..l.len).map(|offset| (l.id, offset)));
+        return all.map(|(lease, offset)| Charged { lease, offset, open: None }).collect();
+    }
+    let mut seen = BTreeSet::new();
+    let open = report.open.iter().take(OPEN_ITEMS_MAX);
+    open.filter(|o| worker.holds(o.lease, o.offset) && seen.insert((o.lease, o.offset)))
+        .map(|o| Charged { lease: o.lease, offset: o.offset, open: Some(o) })
+        .collect()
+}
+
+/// Our kill had one item in mind; others that were open are its victims. It is innocent too if it ended just in time.
+fn charged_overdue<'a>(worker: &Worker, overdue: Overdue, report: &'a ExitReport) -> Option<Charged<'a>> {
+    let Overdue { lease, offset, gave_up } = overdue;
+    let open = report.open.iter().find(|o| o.lease == lease && o.offset == offset);
+    let was_open = open.is_some() || gave_up || !report.open_known;
+    (was_open && worker.holds(lease, offset)).then_some(Charged { lease, offset, open })
+}

@@ -1,0 +1,210 @@
+//! One worker's life as the supervisor sees it.
+
+use super::case::Case;
+use super::lease::Lease;
+use crate::{KillReason, LeaseId, OpenItem, SlotNumber, Time, WorkerId};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Open items of one worker that are looked at; a hostile recorder may claim any number.
+pub(super) const OPEN_ITEMS_MAX: usize = 1024;
+
+/// `Starting → Ready → Stopping → Dying`, each may be skipped; the verdict removes the worker.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Spawned; the handshake and `Processor::start` run.
+    Starting {
+        /// When `start` has taken too long.
+        deadline: Time,
+    },
+    /// Takes leases.
+    Ready(Duty),
+    /// Asked to leave.
+    Stopping {
+        /// When it is killed.
+        deadline: Time,
+    },
+    /// Gone or killed; a replacement may start; the verdict follows.
+    Dying {
+        /// Our own kill, if there was one.
+        killed: Option<Kill>,
+        /// When to kill it (again), or to give it up if that was done.
+        deadline: Time,
+    },
+}
+
+/// What a ready worker may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// Any work.
+    Open,
+    /// Nothing while its only item is tried.
+    Trial,
+    /// Nothing more: it leaves when its leases are done.
+    Retiring,
+}
+
+/// A kill of ours, remembered so that it is never mistaken for somebody else's.
+#[derive(Debug)]
+pub(super) struct Kill {
+    pub(super) reason: KillReason,
+    /// The item whose time was up, and whether the worker itself has said that it gave the item up because of the kill.
+    pub(super) overdue: Option<Overdue>,
+    /// It was lost before, so that the kill does not explain its death.
+    pub(super) lost_before: bool,
+}
+
+/// An item whose time was up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overdue {
+    pub(super) lease: LeaseId,
+    pub(super) offset: u32,
+    pub(super) gave_up: bool,
+}
+
+/// When an open item was first seen. Leases are never reused, so lease and offset name one attempt; the recorder's
+/// count of opened items would restart the clock whenever another slot opens one.
+#[derive(Debug)]
+struct ItemClock {
+    lease: LeaseId,
+    offset: u32,
+    since: Time,
+}
+
+/// A worker that was spawned and whose verdict is not in.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) slot: SlotNumber,
+    pub(super) state: State,
+    /// In the order in which they were handed out.
+    pub(super) leases: VecDeque<Lease>,
+    /// Whether it was ever ready.
+    pub(super) was_ready: bool,
+    /// Whether it ever got a lease: trials need a fresh worker.
+    pub(super) used: bool,
+    /// Whether we asked it to leave, by a request or by a kill that blames nobody.
+    pub(super) told_to_leave: bool,
+    /// Whether it was told to hold its items.
+    pub(super) paused: bool,
+    /// Since when it has been working on what it works on now.
+    pub(super) busy_since: Time,
+    clocks: Vec<ItemClock>,
+}
+
+impl Worker {
+    pub(super) fn new(id: WorkerId, slot: SlotNumber, now: Time, start_wall_max: Duration) -> Self {
+        Self {
+            id,
+            slot,
+            state: State::Starting { deadline: now + start_wall_max },
+            leases: VecDeque::new(),
+            was_ready: false,
+            used: false,
+            told_to_leave: false,
+            paused: false,
+            busy_since: now,
+            clocks: Vec::new(),
+        }
+    }
+
+    /// Whether it holds its place: no replacement yet.
+    pub(super) fn holds_place(&self) -> bool {
+        !matches!(self.state, State::Dying { .. })
+    }
+
+    /// Whether it is waiting for work of any kind.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Ready(Duty::Open)) && self.leases.is_empty()
+    }
+
+    /// Whether nothing was ever assigned to it.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.used && matches!(self.state, State::Starting { .. } | State::Ready(Duty::Open))
+    }
+
+    pub(super) fn unsettled(&self) -> u64 {
+        self.leases.iter().map(|lease| u64::from(lease.unsettled())).sum()
+    }
+
+    pub(super) fn lease_position(&self, id: LeaseId) -> Option<usize> {
+        self.leases.iter().position(|lease| lease.id == id)
+    }
+
+    /// Whether it still owes a result for this item.
+    pub(super) fn holds(&self, lease: LeaseId, offset: u32) -> bool {
+        self.leases.iter().any(|l| l.id == lease && l.holds(offset))
+    }
+
+    /// The case of an item that it holds.
+    pub(super) fn take_case(&mut self, lease: LeaseId, offset: u32) -> Case {
+        let at = self.lease_position(lease).expect("the caller has checked that the worker holds the item");
+        self.leases[at].take_case(offset)
+    }
+
+    /// Items of the lease at `position` that it cannot have started: all but the first unsettled one of the first lease.
+    pub(super) fn unstarted(&self, position: usize) -> u32 {
+        let unsettled = self.leases[position].unsettled();
+        if position == 0 { unsettled - 1 } else { unsettled }
+    }
+
+    /// Starts the clock of items that were not seen before and forgets those that are no longer open.
+    pub(super) fn observe(&mut self, open: &[OpenItem], now: Time) {
+        let open = &open[..open.len().min(OPEN_ITEMS_MAX)];
+        self.clocks.retain(|clock| open.iter().any(|o| o.lease == clock.lease && o.offset == clock.offset));
+        for item in open {
+            let known = self.clocks.iter().any(|c| c.lease == item.lease && c.offset == item.offset);
+            if !known && self.holds(item.lease, item.offset) {
+                self.clocks.push(ItemClock { lease: item.lease, offset: item.offset, since: now });
+            }
+        }
+    }
+
+    /// The item whose time is up at `now`.
+    pub(super) fn overdue(&self, now: Time, limit: Duration) -> Option<Overdue> {
+        let clock = self.running_clocks().find(|clock| now >= clock.since + limit)?;
+        Some(Overdue { lease: clock.lease, offset: clock.offset, gave_up: false })
+    }
+
+    /// When the next item's time is up.
+    pub(super) fn item_deadline(&self, limit: Duration) -> Option<Time> {
+        self.running_clocks().map(|clock| clock.since + limit).min()
+    }
+
+    /// Deadline of the state itself.
+    pub(super) fn state_deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Starting { deadline } | State::Stopping { deadline } | State::Dying { deadline, .. } => {
+                Some(deadline)
+            }
+            State::Ready(_) => None,
+        }
+    }
+
+    /// The items were held from `since` to `now`: that time is not theirs.
+    pub(super) fn extend_items(&mut self, since: Time, now: Time) {
+        for clock in &mut self.clocks {
+            clock.since = clock.since + now.since(clock.since.max(since));
+        }
+    }
+
+    /// The clock stood still for `gap`.
+    pub(super) fn extend(&mut self, gap: Duration) {
+        match &mut self.state {
+            State::Starting { deadline } | State::Stopping { deadline } | State::Dying { deadline, .. } => {
+                *deadline = *deadline + gap;
+            }
+            State::Ready(_) => {}
+        }
+        self.busy_since = self.busy_since + gap;
+        for clock in &mut self.clocks {
+            clock.since = clock.since + gap;
+        }
+    }
+
+    /// Clocks that count: of items without a result, in a worker that is not dying already.
+    fn running_clocks(&self) -> impl Iterator<Item = &ItemClock> {
+        let alive = self.holds_place();
+        self.clocks.iter().filter(move |clock| alive && self.holds(clock.lease, clock.offset))
+    }
+}
