@@ -144,7 +144,9 @@ fn refuse_memory_limit(_: &str) -> Result<String, &'static str> {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let parsed = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s or 5m"))?,
+        Err(_) => {
+            humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s or 5m"))?
+        }
     };
     if parsed.is_zero() { Err("no item could ever end in time".to_owned()) } else { Ok(parsed) }
 }

@@ -100,7 +100,11 @@ impl Rule {
     /// Whether this would end the host, or write into its files, if the processor ran inside it.
     pub fn needs_process(&self) -> bool {
         match self.mischief {
-            Mischief::Abort | Mischief::Segv | Mischief::StackOverflow | Mischief::Exit0 | Mischief::Garbage => true,
+            Mischief::Abort
+            | Mischief::Segv
+            | Mischief::StackOverflow
+            | Mischief::Exit0
+            | Mischief::Garbage => true,
             Mischief::Hang | Mischief::Spin | Mischief::Panic | Mischief::Fail | Mischief::Slow => false,
             Mischief::Flaky | Mischief::FlakyPanic => false,
         }

@@ -15,7 +15,10 @@ const WORD_CHARS_MIN: usize = 3;
 const WORD_CHARS_MAX: usize = 40;
 
 static STOP_WORDS: LazyLock<Vec<HashSet<&'static str>>> = LazyLock::new(|| {
-    LANGUAGES.iter().map(|language| stop_words::lookup(language).unwrap_or_default().iter().copied().collect()).collect()
+    LANGUAGES
+        .iter()
+        .map(|language| stop_words::lookup(language).unwrap_or_default().iter().copied().collect())
+        .collect()
 });
 
 /// How often each telling word and pair occurs in a text.
@@ -101,7 +104,9 @@ fn count<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, Count>, key: K, at: us
 /// French and Italian: `l'eau` is `eau`.
 fn without_elision(word: &str) -> &str {
     match word.split_once(['\'', '’']) {
-        Some((article, rest)) if article.chars().count() <= 2 && rest.chars().count() >= WORD_CHARS_MIN => rest,
+        Some((article, rest)) if article.chars().count() <= 2 && rest.chars().count() >= WORD_CHARS_MIN => {
+            rest
+        }
         _ => word,
     }
 }
@@ -109,13 +114,16 @@ fn without_elision(word: &str) -> &str {
 fn is_telling(word: &str, stop: &HashSet<&str>) -> bool {
     let chars = word.chars().count();
     let letters = word.chars().filter(|c| c.is_alphabetic()).count();
-    (WORD_CHARS_MIN..=WORD_CHARS_MAX).contains(&chars) && letters * 2 > chars && !stop.contains(word.replace('’', "'").as_str())
+    (WORD_CHARS_MIN..=WORD_CHARS_MAX).contains(&chars)
+        && letters * 2 > chars
+        && !stop.contains(word.replace('’', "'").as_str())
 }
 
 /// One is the plural of the other, or a word of it.
 fn says_the_same(chosen: &str, candidate: &str) -> bool {
     let is_plural = |a: &str, b: &str| a.strip_suffix('s') == Some(b);
-    let is_part = |a: &str, b: &str| a.split(' ').any(|word| word == b || is_plural(word, b) || is_plural(b, word));
+    let is_part =
+        |a: &str, b: &str| a.split(' ').any(|word| word == b || is_plural(word, b) || is_plural(b, word));
     is_part(chosen, candidate) || is_part(candidate, chosen)
 }
 
@@ -144,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_pair_that_returns_beats_its_words() {
-        let text = "The tidal basin fills twice a day. A tidal basin needs a gate. Without the gate, water leaves.";
+        let text =
+            "The tidal basin fills twice a day. A tidal basin needs a gate. Without the gate, water leaves.";
         assert_eq!(keywords(text)[..2], ["tidal basin", "gate"]);
     }
 
@@ -157,7 +166,10 @@ mod tests {
 
     #[test]
     fn words_that_say_nothing_are_left_out_in_several_languages() {
-        assert_eq!(keywords("Das Wetter ist heute und morgen nicht so schön wie das Wetter von gestern")[0], "wetter");
+        assert_eq!(
+            keywords("Das Wetter ist heute und morgen nicht so schön wie das Wetter von gestern")[0],
+            "wetter"
+        );
         assert_eq!(keywords("Le chat est dans la maison avec le chien, et le chat dort")[0], "chat");
         assert_eq!(keywords("l'écluse et l’écluse dans la ville")[0], "écluse");
         assert!(keywords("and the of it 12345 a1b2 -- ...").is_empty());

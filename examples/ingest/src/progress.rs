@@ -1,7 +1,9 @@
 //! How a run shows itself while it lasts: bars on a terminal, plain lines otherwise.
 
 use crate::neutral;
-use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{
+    HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
@@ -115,7 +117,9 @@ impl View {
             let _ = write!(line, " of {}", HumanCount(total));
         }
         let _ = write!(line, " items done");
-        for (count, what) in [(self.failed, "failed"), (self.quarantined, "quarantined"), (self.restarts, "restarts")] {
+        for (count, what) in
+            [(self.failed, "failed"), (self.quarantined, "quarantined"), (self.restarts, "restarts")]
+        {
             if count > 0 {
                 let _ = write!(line, ", {} {what}", HumanCount(count));
             }
@@ -145,10 +149,9 @@ impl WorkerView {
         if !self.stage.is_empty() {
             let _ = write!(line, " · {}", neutral::short_line(&self.stage, NAME_CHARS_MAX));
         }
-        match self.progress {
-            Some((done, total)) if total > 0 => drop(write!(line, " {done}/{total}")),
-            Some((done, _)) => drop(write!(line, " {done}")),
-            None => {}
+        if let Some((done, total)) = self.progress {
+            let total = if total > 0 { format!("/{total}") } else { String::new() };
+            let _ = write!(line, " {done}{total}");
         }
         if let Some(resident) = self.resident_bytes {
             let _ = write!(line, " · {}", HumanBytes(resident));
@@ -191,8 +194,11 @@ impl Bars {
     fn new(name: &str) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let job = all.add(ProgressBar::no_length());
-        let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| drop(write!(out, "{:.1}/s", state.per_sec()));
-        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} · {rate} · ETA {eta} · {msg}");
+        let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.1}/s", state.per_sec());
+        };
+        let style =
+            ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} · {rate} · ETA {eta} · {msg}");
         let style = style.expect("the template is a constant").with_key("rate", rate).progress_chars("=> ");
         job.set_style(style);
         job.set_prefix(neutral::short_line(name, NAME_CHARS_MAX));
@@ -225,7 +231,9 @@ impl Bars {
 
 fn job_message(view: &View) -> String {
     let mut message = String::new();
-    for (count, what) in [(view.failed, "failed"), (view.quarantined, "quarantined"), (view.restarts, "restarts")] {
+    for (count, what) in
+        [(view.failed, "failed"), (view.quarantined, "quarantined"), (view.restarts, "restarts")]
+    {
         if count > 0 {
             let _ = write!(message, "{count} {what} · ");
         }
@@ -244,13 +252,30 @@ mod tests {
     use super::*;
 
     fn view() -> View {
-        let worker = WorkerView { slot: 2, item: Some("a\u{1b}[2Jb.pdf".into()), stage: "text".into(), progress: Some((3, 9)), resident_bytes: Some(5 << 20) };
-        View { total: Some(1500), completed: 1000, failed: 2, quarantined: 1, restarts: 4, workers: vec![worker], ..View::default() }
+        let worker = WorkerView {
+            slot: 2,
+            item: Some("a\u{1b}[2Jb.pdf".into()),
+            stage: "text".into(),
+            progress: Some((3, 9)),
+            resident_bytes: Some(5 << 20),
+        };
+        View {
+            total: Some(1500),
+            completed: 1000,
+            failed: 2,
+            quarantined: 1,
+            restarts: 4,
+            workers: vec![worker],
+            ..View::default()
+        }
     }
 
     #[test]
     fn the_plain_line_says_how_far_how_fast_and_how_long() {
-        assert_eq!(view().line(Some(10.0)), "1,003 of 1,500 items done, 2 failed, 1 quarantined, 4 restarts, 10.0/s, 50 s left, workers hold 5.00 MiB");
+        assert_eq!(
+            view().line(Some(10.0)),
+            "1,003 of 1,500 items done, 2 failed, 1 quarantined, 4 restarts, 10.0/s, 50 s left, workers hold 5.00 MiB"
+        );
         assert_eq!(View::default().line(None), "0 items done");
     }
 

@@ -137,7 +137,10 @@ impl ItemSource for Folders {
         Keying::Keyed
     }
 
-    fn open(&mut self) -> Result<Box<dyn Iterator<Item = Result<SourceItem<FileItem>, SourceError>> + Send + '_>, SourceError> {
+    fn open(
+        &mut self,
+    ) -> Result<Box<dyn Iterator<Item = Result<SourceItem<FileItem>, SourceError>> + Send + '_>, SourceError>
+    {
         self.count(|skipped| *skipped = Skipped::default());
         let folders: &Self = self;
         Ok(Box::new(folders.roots.iter().flat_map(|root| folders.walk(root))))
@@ -150,7 +153,8 @@ fn canonical(path: &Path) -> Result<PathBuf, FolderError> {
 
 fn prefix(given: &Path, path: &Path) -> Result<Vec<u8>, FolderError> {
     // The name as the user wrote it, even when it is a link; `.` and `..` have only the real one.
-    let name = given.file_name().or(path.file_name()).ok_or_else(|| FolderError::Nameless(given.to_owned()))?;
+    let name =
+        given.file_name().or(path.file_name()).ok_or_else(|| FolderError::Nameless(given.to_owned()))?;
     Ok([sys::name_bytes(name), b"/"].concat())
 }
 

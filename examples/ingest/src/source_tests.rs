@@ -12,7 +12,11 @@ fn tree(files: &[&str]) -> tempfile::TempDir {
 }
 
 fn keys(folders: &mut Folders) -> Vec<String> {
-    folders.open().unwrap().map(|item| String::from_utf8_lossy(&item.unwrap().key.unwrap()).into_owned()).collect()
+    folders
+        .open()
+        .unwrap()
+        .map(|item| String::from_utf8_lossy(&item.unwrap().key.unwrap()).into_owned())
+        .collect()
 }
 
 fn keys_of(dir: &Path) -> Vec<String> {

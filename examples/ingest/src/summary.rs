@@ -31,10 +31,14 @@ pub fn summarize(text: &str, words: &Words, max: usize) -> String {
         }
     }
     if best.is_empty() {
-        return neutral::short_line(text.get(..text.floor_char_boundary(4 * SENTENCE_CHARS_MAX)).unwrap_or(text), SENTENCE_CHARS_MAX);
+        return neutral::short_line(
+            text.get(..text.floor_char_boundary(4 * SENTENCE_CHARS_MAX)).unwrap_or(text),
+            SENTENCE_CHARS_MAX,
+        );
     }
     best.sort_by_key(|(_, position, _)| *position);
-    let sentences: Vec<String> = best.iter().map(|(_, _, text)| neutral::short_line(text, SENTENCE_CHARS_MAX)).collect();
+    let sentences: Vec<String> =
+        best.iter().map(|(_, _, text)| neutral::short_line(text, SENTENCE_CHARS_MAX)).collect();
     sentences.join(" ")
 }
 
@@ -76,7 +80,10 @@ mod tests {
     fn the_telling_sentences_are_kept_in_their_order() {
         let text = "Cofferdams keep water out. It rained that day in spring, they say. \
                     Engineers build cofferdams where water is deep. Lunch was served late for everybody.";
-        assert_eq!(summary(text), "Cofferdams keep water out. Engineers build cofferdams where water is deep.");
+        assert_eq!(
+            summary(text),
+            "Cofferdams keep water out. Engineers build cofferdams where water is deep."
+        );
     }
 
     #[test]
@@ -87,7 +94,10 @@ mod tests {
 
     #[test]
     fn lists_and_headings_are_no_sentences() {
-        assert_eq!(summary("lock gate sluice gate tide gate\n\nA gate holds the water.\n\ngate one gate two gate"), "A gate holds the water.");
+        assert_eq!(
+            summary("lock gate sluice gate tide gate\n\nA gate holds the water.\n\ngate one gate two gate"),
+            "A gate holds the water."
+        );
     }
 
     #[test]

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn latin_1_is_recognised_by_its_letters() {
-        let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode("Où est la bibliothèque? Elle a été fermée très tôt.");
+        let (bytes, _, _) =
+            encoding_rs::WINDOWS_1252.encode("Où est la bibliothèque? Elle a été fermée très tôt.");
         let decoded = decode(&bytes, false);
         assert!(decoded.text.contains("bibliothèque") && decoded.text.contains("tôt"), "{decoded:?}");
     }

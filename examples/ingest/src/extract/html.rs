@@ -3,7 +3,9 @@
 use crate::facts::Facts;
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::RawKind;
-use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
+use html5ever::tokenizer::{
+    BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
+};
 use std::cell::RefCell;
 
 /// Text that a reader would see, title, headings, links.
@@ -15,7 +17,8 @@ pub fn extract(source: String, facts: &mut Facts) {
     tokenizer.end();
     let mut page = tokenizer.sink.0.into_inner();
     page.end_heading();
-    facts.title = Some(page.title).filter(|title| !title.trim().is_empty()).or(page.headings.first().cloned());
+    facts.title =
+        Some(page.title).filter(|title| !title.trim().is_empty()).or(page.headings.first().cloned());
     facts.headings = page.headings;
     facts.links = page.links;
     facts.text = page.text;
@@ -109,9 +112,12 @@ impl Page {
 
     fn break_at(&mut self, name: &str) {
         match name {
-            "p" | "ul" | "ol" | "dl" | "table" | "blockquote" | "pre" | "section" | "article" | "aside" | "nav" | "header"
-            | "footer" | "main" | "form" | "figure" | "body" | "head" => self.text.push_str("\n\n"),
-            "div" | "li" | "tr" | "dt" | "dd" | "option" | "figcaption" | "caption" | "summary" | "details" | "address" => {
+            "p" | "ul" | "ol" | "dl" | "table" | "blockquote" | "pre" | "section" | "article" | "aside"
+            | "nav" | "header" | "footer" | "main" | "form" | "figure" | "body" | "head" => {
+                self.text.push_str("\n\n")
+            }
+            "div" | "li" | "tr" | "dt" | "dd" | "option" | "figcaption" | "caption" | "summary"
+            | "details" | "address" => {
                 self.end_line();
             }
             "td" | "th" => self.text.push('\t'),

@@ -24,7 +24,9 @@ pub fn extract(bytes: &[u8], facts: &mut Facts, cx: &Context<'_>) -> Result<(), 
     let ((width, height), color) = (decoder.dimensions(), decoder.original_color_type());
     let needed = decoder.total_bytes();
     if needed > DECODED_BYTES_MAX {
-        return Err(Failure::invalid_input(format!("{width} × {height} pixels need {needed} bytes, more than the {DECODED_BYTES_MAX} allowed")));
+        return Err(Failure::invalid_input(format!(
+            "{width} × {height} pixels need {needed} bytes, more than the {DECODED_BYTES_MAX} allowed"
+        )));
     }
     cx.check()?;
     cx.stage("pixels");
@@ -32,7 +34,8 @@ pub fn extract(bytes: &[u8], facts: &mut Facts, cx: &Context<'_>) -> Result<(), 
     cx.check()?;
     cx.stage("hash");
     let color = format!("{color:?}").to_lowercase();
-    facts.image = Some(ImageFacts { width, height, color: color.clone(), dhash: format!("{:016x}", dhash(&pixels)) });
+    facts.image =
+        Some(ImageFacts { width, height, color: color.clone(), dhash: format!("{:016x}", dhash(&pixels)) });
     let name = facts.media_type.trim_start_matches("image/").to_uppercase();
     facts.summary = format!("{name} image, {width} × {height} pixels, {color}.");
     facts.keywords = vec![name.to_lowercase(), orientation(width, height).to_owned(), "image".to_owned()];
@@ -52,10 +55,13 @@ fn orientation(width: u32, height: u32) -> &'static str {
 /// Fourier transform and eight more crates.
 fn dhash(image: &DynamicImage) -> u64 {
     let small = image.thumbnail_exact(9, 8).into_luma8();
-    small.rows().flat_map(|row| {
-        let grey: Vec<u8> = row.map(|pixel| pixel.0[0]).collect();
-        (0..8).map(move |x| u64::from(grey[x] < grey[x + 1]))
-    }).fold(0, |hash, bit| hash << 1 | bit)
+    small
+        .rows()
+        .flat_map(|row| {
+            let grey: Vec<u8> = row.map(|pixel| pixel.0[0]).collect();
+            (0..8).map(move |x| u64::from(grey[x] < grey[x + 1]))
+        })
+        .fold(0, |hash, bit| hash << 1 | bit)
 }
 
 #[cfg(test)]

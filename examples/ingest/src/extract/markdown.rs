@@ -36,7 +36,13 @@ impl Page {
             Event::Start(Tag::Link { .. } | Tag::Image { .. }) => facts.links += 1,
             Event::Start(Tag::MetadataBlock(_)) => self.is_metadata = true,
             Event::End(TagEnd::MetadataBlock(_)) => self.is_metadata = false,
-            Event::End(TagEnd::Paragraph | TagEnd::CodeBlock | TagEnd::List(_) | TagEnd::Table | TagEnd::BlockQuote(_)) => {
+            Event::End(
+                TagEnd::Paragraph
+                | TagEnd::CodeBlock
+                | TagEnd::List(_)
+                | TagEnd::Table
+                | TagEnd::BlockQuote(_),
+            ) => {
                 self.text.push_str("\n\n");
             }
             Event::End(TagEnd::Item | TagEnd::TableRow | TagEnd::TableHead) => self.text.push('\n'),

@@ -40,7 +40,8 @@ pub fn extract(path: &Path, config: &Config, cx: &Context<'_>) -> Result<Facts, 
     cx.stage("read");
     let mut bytes = Vec::new();
     read_some(&mut file, HEAD_LEN, &mut bytes)?;
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let extension =
+        path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
     let sniffed = sniff::sniff(&bytes, &extension);
     let mut facts = Facts::new(sniffed.kind, sniffed.media_type, len);
     match sniffed.kind {
@@ -91,8 +92,18 @@ fn finish(facts: &mut Facts, config: &Config, cx: &Context<'_>) {
         facts.notes.push(format!("the text is cut at {TEXT_LEN_MAX} bytes"));
     }
     facts.text = text;
-    facts.title = facts.title.take().map(|title| neutral::short_line(&title, TITLE_CHARS_MAX)).filter(|title| !title.is_empty());
-    facts.headings = facts.headings.iter().map(|text| neutral::short_line(text, TITLE_CHARS_MAX)).filter(|text| !text.is_empty()).take(HEADINGS_MAX).collect();
+    facts.title = facts
+        .title
+        .take()
+        .map(|title| neutral::short_line(&title, TITLE_CHARS_MAX))
+        .filter(|title| !title.is_empty());
+    facts.headings = facts
+        .headings
+        .iter()
+        .map(|text| neutral::short_line(text, TITLE_CHARS_MAX))
+        .filter(|text| !text.is_empty())
+        .take(HEADINGS_MAX)
+        .collect();
     facts.notes.iter_mut().for_each(|note| *note = neutral::short_line(note, 2 * TITLE_CHARS_MAX));
     if facts.kind == Kind::Image {
         return; // described by its own extractor
@@ -112,7 +123,9 @@ fn read_some(file: &mut File, max: u64, bytes: &mut Vec<u8>) -> Result<(), Failu
 fn read_whole(file: &mut File, len: u64, bytes: &mut Vec<u8>) -> Result<(), Failure> {
     read_some(file, WHOLE_READ_MAX + 1 - bytes.len() as u64, bytes)?;
     if bytes.len() as u64 > WHOLE_READ_MAX {
-        return Err(Failure::invalid_input(format!("{len} bytes are more than the {WHOLE_READ_MAX} that are read of such a file")));
+        return Err(Failure::invalid_input(format!(
+            "{len} bytes are more than the {WHOLE_READ_MAX} that are read of such a file"
+        )));
     }
     Ok(())
 }
@@ -128,9 +141,13 @@ fn read_start(file: &mut File, len: u64, bytes: &mut Vec<u8>, facts: &mut Facts)
 
 /// What is missing, forbidden or of the wrong kind stays so; other errors of devices and networks may pass.
 fn read_failure(error: &io::Error) -> Failure {
-    use io::ErrorKind::{Interrupted, NetworkDown, ResourceBusy, StaleNetworkFileHandle, TimedOut, WouldBlock};
+    use io::ErrorKind::{
+        Interrupted, NetworkDown, ResourceBusy, StaleNetworkFileHandle, TimedOut, WouldBlock,
+    };
     let kind = match error.kind() {
-        Interrupted | NetworkDown | ResourceBusy | StaleNetworkFileHandle | TimedOut | WouldBlock => FailureKind::Transient,
+        Interrupted | NetworkDown | ResourceBusy | StaleNetworkFileHandle | TimedOut | WouldBlock => {
+            FailureKind::Transient
+        }
         _ => FailureKind::InvalidInput,
     };
     Failure::new(kind, format!("cannot read the file: {error}"))

@@ -3,7 +3,9 @@
 use super::TEXT_LEN_MAX;
 use crate::engine::{Context, Failure};
 use crate::facts::Facts;
-use pdf_extract::{ColorSpace, ConvertToFmt, Document, MediaBox, OutputDev, OutputError, PlainTextOutput, Path, Transform};
+use pdf_extract::{
+    ColorSpace, ConvertToFmt, Document, MediaBox, OutputDev, OutputError, Path, PlainTextOutput, Transform,
+};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -16,7 +18,9 @@ pub fn extract(bytes: &[u8], facts: &mut Facts, cx: &Context<'_>) -> Result<(), 
     cx.stage("parse");
     let mut document = Document::load_mem(bytes)?;
     if document.is_encrypted() {
-        document.decrypt("").map_err(|error| Failure::invalid_input(format!("encrypted with a password: {error}")))?;
+        document
+            .decrypt("")
+            .map_err(|error| Failure::invalid_input(format!("encrypted with a password: {error}")))?;
     }
     cx.check()?;
     let pages = document.get_pages().len();
@@ -24,7 +28,14 @@ pub fn extract(bytes: &[u8], facts: &mut Facts, cx: &Context<'_>) -> Result<(), 
     facts.title = title(&document);
     cx.stage("text");
     let text = Text::default();
-    let mut output = Pages { inner: PlainTextOutput::new(text.clone()), text: text.clone(), cx, page: 0, pages, interrupted: None };
+    let mut output = Pages {
+        inner: PlainTextOutput::new(text.clone()),
+        text: text.clone(),
+        cx,
+        page: 0,
+        pages,
+        interrupted: None,
+    };
     let result = pdf_extract::output_doc(&document, &mut output);
     let (page, interrupted) = (output.page, output.interrupted);
     if let Some(interrupted) = interrupted {
@@ -35,7 +46,9 @@ pub fn extract(bytes: &[u8], facts: &mut Facts, cx: &Context<'_>) -> Result<(), 
         Ok(()) => {}
         Err(_) if facts.text.len() > TEXT_LEN_MAX => {} // we stopped it; the cut is noted where the text is cut
         Err(error) if facts.text.trim().is_empty() => return Err(error.into()),
-        Err(error) => facts.notes.push(format!("page {page} of {pages} could not be read, nor what follows: {error}")),
+        Err(error) => {
+            facts.notes.push(format!("page {page} of {pages} could not be read, nor what follows: {error}"))
+        }
     }
     if facts.text.trim().is_empty() {
         facts.notes.push("no text in it; perhaps its pages are images".to_owned());
@@ -89,7 +102,12 @@ struct Pages<'a, 'c> {
 }
 
 impl OutputDev for Pages<'_, '_> {
-    fn begin_page(&mut self, page: u32, media_box: &MediaBox, art_box: Option<(f64, f64, f64, f64)>) -> Result<(), OutputError> {
+    fn begin_page(
+        &mut self,
+        page: u32,
+        media_box: &MediaBox,
+        art_box: Option<(f64, f64, f64, f64)>,
+    ) -> Result<(), OutputError> {
         self.page = page;
         self.cx.progress(u64::from(page), self.pages as u64);
         if let Err(interrupted) = self.cx.check() {
@@ -104,7 +122,14 @@ impl OutputDev for Pages<'_, '_> {
         self.inner.end_page()
     }
 
-    fn output_character(&mut self, trm: &Transform, width: f64, spacing: f64, font_size: f64, text: &str) -> Result<(), OutputError> {
+    fn output_character(
+        &mut self,
+        trm: &Transform,
+        width: f64,
+        spacing: f64,
+        font_size: f64,
+        text: &str,
+    ) -> Result<(), OutputError> {
         self.inner.output_character(trm, width, spacing, font_size, text)
     }
 

@@ -33,7 +33,9 @@ pub fn sniff(head: &[u8], extension: &str) -> Sniffed {
         return claimed(extension).unwrap_or_else(|| textual(guess, extension));
     }
     match guess {
-        Some(mime @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp")) => sniffed(Kind::Image, mime),
+        Some(mime @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp")) => {
+            sniffed(Kind::Image, mime)
+        }
         Some(mime) => sniffed(Kind::Other, mime),
         None => claimed(extension).unwrap_or(sniffed(Kind::Other, "application/octet-stream")),
     }

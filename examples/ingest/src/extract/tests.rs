@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::{Instrument, Interrupted, SlotNumber};
+use cofferdam_pipeline_core::{Instrument, Interrupted, SlotNumber};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -62,7 +62,11 @@ fn a_pdf_gives_its_text_title_and_pages() {
 
     assert_eq!((facts.kind, facts.pages), (Kind::Pdf, Some(3)));
     assert_eq!(facts.title.as_deref(), Some("Three pages of the harbour log"));
-    assert!(facts.text.starts_with("Page 1\n\nThe harbour master") && facts.text.contains("Page 3"), "{}", facts.text);
+    assert!(
+        facts.text.starts_with("Page 1\n\nThe harbour master") && facts.text.contains("Page 3"),
+        "{}",
+        facts.text
+    );
     assert!(facts.keywords.contains(&"harbour".to_owned()), "{:?}", facts.keywords);
 }
 
@@ -115,7 +119,11 @@ fn a_page_gives_what_a_reader_would_see() {
     assert_eq!(facts.title.as_deref(), Some("Tides & gates"));
     assert_eq!(facts.headings, ["Tides", "Gates"]);
     assert!(facts.text.contains("lock gate\nsluice gate\ntide gate"), "{}", facts.text);
-    assert!(!facts.text.contains("never shown") && !facts.text.contains("navy") && !facts.text.contains("comment"));
+    assert!(
+        !facts.text.contains("never shown")
+            && !facts.text.contains("navy")
+            && !facts.text.contains("comment")
+    );
 }
 
 #[test]
@@ -135,7 +143,10 @@ fn an_empty_script_element_of_xhtml_does_not_hide_the_page() {
 #[test]
 fn a_page_is_known_by_its_content_when_it_has_no_extension() {
     let facts = facts("html/no-title");
-    assert_eq!((facts.kind, facts.title.as_deref()), (Kind::Html, Some("A page without a title or an extension")));
+    assert_eq!(
+        (facts.kind, facts.title.as_deref()),
+        (Kind::Html, Some("A page without a title or an extension"))
+    );
 }
 
 #[test]
@@ -263,7 +274,11 @@ fn a_header_that_promises_gigabytes_is_refused_before_they_are_allocated() {
 
 #[test]
 fn every_sample_gives_the_same_twice() {
-    for entry in walkdir::WalkDir::new(sample("")).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file()) {
+    for entry in walkdir::WalkDir::new(sample(""))
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().is_file())
+    {
         if entry.file_name() == "no-media-box.pdf" {
             continue; // the library panics on it: that is for workers
         }
@@ -274,7 +289,8 @@ fn every_sample_gives_the_same_twice() {
 #[test]
 fn of_a_huge_text_only_the_start_is_read_and_kept_and_the_facts_say_so() {
     let sentence = "A sentence about the tide that repeats itself. ";
-    let (_dir, path) = scratch("huge.txt", sentence.repeat(7 + TEXT_READ_MAX as usize / sentence.len()).as_bytes());
+    let (_dir, path) =
+        scratch("huge.txt", sentence.repeat(7 + TEXT_READ_MAX as usize / sentence.len()).as_bytes());
 
     let facts = extract_path(&path).unwrap();
 
@@ -291,7 +307,9 @@ fn huge_sparse_files_cost_no_more_than_small_ones() {
 
         match extract_path(&path) {
             Ok(facts) => assert_eq!((facts.kind, facts.bytes), (Kind::Other, 1 << 40), "{name}"),
-            Err(failure) => assert!(failure.message.contains("are more than the 67108864"), "{name}: {failure:?}"),
+            Err(failure) => {
+                assert!(failure.message.contains("are more than the 67108864"), "{name}: {failure:?}")
+            }
         }
     }
 }
@@ -308,7 +326,10 @@ fn files_that_are_missing_or_folders_fail_with_a_reason() {
 #[test]
 fn errors_that_may_pass_are_tried_again() {
     assert_eq!(read_failure(&io::Error::from(io::ErrorKind::TimedOut)).kind, FailureKind::Transient);
-    assert_eq!(read_failure(&io::Error::from(io::ErrorKind::PermissionDenied)).kind, FailureKind::InvalidInput);
+    assert_eq!(
+        read_failure(&io::Error::from(io::ErrorKind::PermissionDenied)).kind,
+        FailureKind::InvalidInput
+    );
 }
 
 #[cfg(unix)]

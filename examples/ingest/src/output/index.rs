@@ -43,7 +43,11 @@ struct Topic<'k> {
 }
 
 /// Writes the map of the items with these keys, which come in order; `card_of` is called twice for each.
-pub fn write(out: &mut dyn Write, mut keys: Vec<&[u8]>, mut card_of: impl FnMut(&[u8]) -> io::Result<Card>) -> io::Result<()> {
+pub fn write(
+    out: &mut dyn Write,
+    mut keys: Vec<&[u8]>,
+    mut card_of: impl FnMut(&[u8]) -> io::Result<Card>,
+) -> io::Result<()> {
     let mut kinds: BTreeMap<Kind, u64> = BTreeMap::new();
     let mut topics: BTreeMap<String, Topic<'_>> = BTreeMap::new();
     for key in &keys {
@@ -76,7 +80,8 @@ fn add_topic<'k>(topics: &mut BTreeMap<String, Topic<'k>>, word: String, key: &'
 }
 
 fn write_topics(out: &mut dyn Write, topics: BTreeMap<String, Topic<'_>>) -> io::Result<()> {
-    let mut shared: Vec<(String, Topic<'_>)> = topics.into_iter().filter(|(_, topic)| topic.items > 1).collect();
+    let mut shared: Vec<(String, Topic<'_>)> =
+        topics.into_iter().filter(|(_, topic)| topic.items > 1).collect();
     if shared.is_empty() {
         return Ok(());
     }
@@ -85,15 +90,26 @@ fn write_topics(out: &mut dyn Write, topics: BTreeMap<String, Topic<'_>>) -> io:
     shared.truncate(TOPICS_MAX);
     writeln!(out, "\n## Topics\n")?;
     for (word, topic) in &shared {
-        let names: Vec<String> = topic.first.iter().map(|key| markdown(&display_key(key)).into_owned()).collect();
+        let names: Vec<String> =
+            topic.first.iter().map(|key| markdown(&display_key(key)).into_owned()).collect();
         let more = topic.items - names.len() as u64;
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        writeln!(out, "- **{}** ({}): {}{more}", markdown(&short_line(word, SUMMARY_CHARS_MAX)), topic.items, names.join(", "))?;
+        writeln!(
+            out,
+            "- **{}** ({}): {}{more}",
+            markdown(&short_line(word, SUMMARY_CHARS_MAX)),
+            topic.items,
+            names.join(", ")
+        )?;
     }
     Ok(())
 }
 
-fn write_folders(out: &mut dyn Write, keys: &[&[u8]], mut card_of: impl FnMut(&[u8]) -> io::Result<Card>) -> io::Result<()> {
+fn write_folders(
+    out: &mut dyn Write,
+    keys: &[&[u8]],
+    mut card_of: impl FnMut(&[u8]) -> io::Result<Card>,
+) -> io::Result<()> {
     let mut open: Option<&[u8]> = None;
     for key in keys {
         let (folder, name) = split(key);

@@ -23,7 +23,11 @@ struct Neutral(CompactFormatter);
 
 impl Formatter for Neutral {
     /// Gets what needs no escape by the rules of JSON, which know only the controls below U+0020.
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(is_active) {
             writer.write_all(&rest.as_bytes()[..at])?;
@@ -51,7 +55,10 @@ mod tests {
 
         let json = to_vec(&text).unwrap();
 
-        assert_eq!(String::from_utf8(json.clone()).unwrap(), "\"a\\u001b[2J\\u007f\\u009b\\u202eé\\\"\\n🌊\"");
+        assert_eq!(
+            String::from_utf8(json.clone()).unwrap(),
+            "\"a\\u001b[2J\\u007f\\u009b\\u202eé\\\"\\n🌊\""
+        );
         assert_eq!(serde_json::from_slice::<String>(&json).unwrap(), text);
     }
 }

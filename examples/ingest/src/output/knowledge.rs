@@ -50,7 +50,12 @@ pub fn line(key: &[u8], facts: &Facts) -> io::Result<Vec<u8>> {
         title: facts.title.as_deref(),
         encoding: facts.encoding.as_deref(),
         pages: facts.pages,
-        image: image.map(|image| Image { width: image.width, height: image.height, color: &image.color, dhash: &image.dhash }),
+        image: image.map(|image| Image {
+            width: image.width,
+            height: image.height,
+            color: &image.color,
+            dhash: &image.dhash,
+        }),
         words: facts.words,
         links: facts.links,
         headings: &facts.headings,

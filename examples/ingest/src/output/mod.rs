@@ -70,14 +70,15 @@ impl Outputs {
     ///
     /// # Errors
     /// When the disk is full or fails.
-    pub fn set_aside(&mut self, key: &[u8], how: SetAside, attempts: u32, evidence: &Evidence) -> io::Result<()> {
+    pub fn set_aside(
+        &mut self,
+        key: &[u8],
+        how: SetAside,
+        attempts: u32,
+        evidence: &Evidence,
+    ) -> io::Result<()> {
         let line = failures::line(key, how, attempts, evidence)?;
         self.add(key, &line, &[], Some(evidence.kind.as_str().into()))
-    }
-
-    /// Drops what `is_wanted` does not want, by key.
-    pub fn retain(&mut self, mut is_wanted: impl FnMut(&[u8]) -> bool) {
-        self.entries.retain(|key, _| is_wanted(key));
     }
 
     /// How many items were set aside, by kind of failure or crash.
@@ -146,7 +147,11 @@ impl Spool {
 }
 
 /// Puts a file in place at once, so that nobody ever reads half of it.
-pub fn replace(dir: &Path, name: &str, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn replace(
+    dir: &Path,
+    name: &str,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let draft = dir.join(format!(".{name}.new"));
     let mut out = BufWriter::new(File::create(&draft)?);
     fill(&mut out)?;

@@ -11,7 +11,12 @@ fn facts(title: &str, keywords: &[&str]) -> Facts {
 }
 
 fn evidence(kind: &str) -> Evidence {
-    Evidence { kind: kind.to_owned(), message: "why".to_owned(), stage: "parse".to_owned(), ..Evidence::default() }
+    Evidence {
+        kind: kind.to_owned(),
+        message: "why".to_owned(),
+        stage: "parse".to_owned(),
+        ..Evidence::default()
+    }
 }
 
 fn written(fill: impl FnOnce(&mut Outputs)) -> tempfile::TempDir {
@@ -43,13 +48,18 @@ fn lines_are_in_the_order_of_the_raw_bytes_of_their_keys() {
 #[test]
 fn the_order_of_commits_leaves_no_trace() {
     let keys: Vec<String> = (0..50).map(|i| format!("dir{}/{i}", i % 7)).collect();
-    let fill = |outputs: &mut Outputs, key: &String| outputs.completed(key.as_bytes(), &facts(key, &["tide", key])).unwrap();
+    let fill = |outputs: &mut Outputs, key: &String| {
+        outputs.completed(key.as_bytes(), &facts(key, &["tide", key])).unwrap()
+    };
 
     let forward = written(|outputs| keys.iter().for_each(|key| fill(outputs, key)));
     let backward = written(|outputs| keys.iter().rev().for_each(|key| fill(outputs, key)));
 
     for name in ["knowledge.jsonl", "index.md"] {
-        assert_eq!(fs::read(forward.path().join(name)).unwrap(), fs::read(backward.path().join(name)).unwrap());
+        assert_eq!(
+            fs::read(forward.path().join(name)).unwrap(),
+            fs::read(backward.path().join(name)).unwrap()
+        );
     }
 }
 
@@ -67,6 +77,21 @@ fn a_later_outcome_replaces_an_earlier_one_of_either_kind() {
     assert_eq!(keys(&dir, "knowledge.jsonl"), ["a", "c"]);
     assert_eq!(lines(&dir, "knowledge.jsonl")[0]["title"], "new");
     assert_eq!(keys(&dir, "failures.jsonl"), ["b"]);
+}
+
+#[test]
+fn what_was_set_aside_is_counted_by_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outputs = Outputs::new(dir.path()).unwrap();
+    for (key, kind) in [("a", "SIGSEGV"), ("b", "invalid-input"), ("c", "SIGSEGV")] {
+        outputs.set_aside(key.as_bytes(), SetAside::Failed, 1, &evidence(kind)).unwrap();
+    }
+    outputs.completed(b"d", &facts("t", &[])).unwrap();
+
+    assert_eq!(
+        outputs.set_aside_by_kind().into_iter().collect::<Vec<_>>(),
+        [("SIGSEGV".to_owned(), 2), ("invalid-input".to_owned(), 1)]
+    );
 }
 
 #[test]
@@ -112,20 +137,6 @@ fn nothing_at_all_is_still_three_files() {
     assert_eq!(fs::read_to_string(dir.path().join("knowledge.jsonl")).unwrap(), "");
     assert_eq!(fs::read_to_string(dir.path().join("failures.jsonl")).unwrap(), "");
     assert_eq!(fs::read_to_string(dir.path().join("index.md")).unwrap(), "# Map of content\n\n0 items.\n");
-}
-
-#[test]
-fn items_that_are_no_longer_wanted_leave_the_outputs() {
-    let dir = written(|outputs| {
-        outputs.completed(b"here", &facts("t", &[])).unwrap();
-        outputs.completed(b"gone", &facts("t", &[])).unwrap();
-        outputs.set_aside(b"gone too", SetAside::Failed, 1, &evidence("invalid-input")).unwrap();
-        outputs.retain(|key| key == b"here");
-        assert!(outputs.set_aside_by_kind().is_empty());
-    });
-
-    assert_eq!(keys(&dir, "knowledge.jsonl"), ["here"]);
-    assert!(lines(&dir, "failures.jsonl").is_empty());
 }
 
 #[test]

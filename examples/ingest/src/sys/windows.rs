@@ -24,7 +24,8 @@ pub fn path_from_bytes(bytes: &[u8]) -> PathBuf {
 }
 
 pub fn peak_resident_bytes() -> Option<u64> {
-    let mut counters = PROCESS_MEMORY_COUNTERS { cb: size_of::<PROCESS_MEMORY_COUNTERS>() as u32, ..Default::default() };
+    let mut counters =
+        PROCESS_MEMORY_COUNTERS { cb: size_of::<PROCESS_MEMORY_COUNTERS>() as u32, ..Default::default() };
     let len = counters.cb;
     // SAFETY: `counters` is valid for writes of `len` bytes, and the pseudo handle of this process is always valid.
     let filled = unsafe { GetProcessMemoryInfo(GetCurrentProcess(), &raw mut counters, len) };
