@@ -1,5 +1,5 @@
 //! Frames over a real stream: whole, late, cut off, and both ways at once.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::{Codec, FrameLimits, FrameReceiver, FrameSender, Stream};
 

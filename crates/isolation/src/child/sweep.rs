@@ -84,7 +84,7 @@ mod tests {
         let strange = private(parent.path(), "other-");
         drop(claim(&old_dead).unwrap());
         let alive = claim(&old_alive).unwrap();
-        [&old_dead, &old_alive, &strange].map(|path| age(path));
+        [&old_dead, &old_alive, &strange].into_iter().for_each(|path| age(path));
 
         sweep_beside(&mine);
 

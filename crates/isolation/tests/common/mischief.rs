@@ -116,7 +116,7 @@ fn act(item: Item, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         }
         Item::Socket(bytes) => std::mem::ManuallyDrop::new(socket()).write_all(&bytes)?,
         Item::CloseSocket => {
-            rustix::net::shutdown(&socket(), rustix::net::Shutdown::Both)?;
+            rustix::net::shutdown(socket(), rustix::net::Shutdown::Both)?;
             sleep_for_ever()
         }
         Item::Chatter(bytes) => chatter(bytes)?,
