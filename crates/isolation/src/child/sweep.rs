@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn private(parent: &Path, name: &str) -> std::path::PathBuf {
-        let made = tempfile::Builder::new().prefix(name).tempdir_in(parent).unwrap();
+        let made = dirs::private_builder().prefix(name).tempdir_in(parent).unwrap();
         made.keep()
     }
 

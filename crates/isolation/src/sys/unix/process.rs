@@ -93,7 +93,8 @@ impl Process {
     }
 }
 
-/// Whether some member of the group is left. Members that ended and were not reaped by their parents count.
+/// Whether some member of the group is left. Members that ended and were not reaped by their parents count, so a lazy
+/// init would be waited for: [`os::is_group_alive`] looks closer.
 fn group_exists(pid: Pid) -> bool {
     // EPERM: somebody is there.
     rustix::process::test_kill_process_group(pid) != Err(Errno::SRCH)
@@ -107,7 +108,7 @@ pub(crate) fn end_descendants(pid: u32, mark: &str, bound: Duration) -> usize {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return found };
     let deadline = crate::clock::now() + bound;
     let mut pause = Duration::from_micros(50);
-    while group_exists(pid) && crate::clock::now() < deadline {
+    while group_exists(pid) && os::is_group_alive(pid) && crate::clock::now() < deadline {
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(5));
     }

@@ -1,7 +1,7 @@
 //! What a process does to itself when it becomes a worker.
 #![expect(unsafe_code, reason = "signal dispositions, environment and _exit have no safe interface")]
 
-use crate::sys::parent;
+use crate::sys::{descriptors, parent};
 use std::io;
 
 /// Signals whose disposition is not touched: the standard library ignores SIGPIPE before `main`, so that writing to a
@@ -14,6 +14,7 @@ const KEPT: libc::c_int = libc::SIGPIPE;
 /// # Errors
 /// When the host is gone already.
 pub(crate) fn become_child_of(host_pid: u32) -> io::Result<()> {
+    descriptors::close_inherited();
     reset_signals()?;
     parent::die_with_parent()?;
     // The host may have died before the line above; then nobody will tell us.
