@@ -129,7 +129,7 @@ impl Index {
         self.done.insert_range(range.clone());
         self.counts.completed += u64::from(count);
         if !self.notes.is_empty() {
-            range.for_each(|ordinal| drop(self.notes.remove(&KeyId::Ordinal(ordinal))));
+            self.notes.retain(|id, _| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
         }
         undo.steps.push(UndoStep::Ordinals { first, count, kind: OutcomeKind::Completed });
         Ok(())

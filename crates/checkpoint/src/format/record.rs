@@ -17,8 +17,10 @@ pub(crate) const KIND_LEASE_STARTED: u8 = 6;
 /// Kept for later: a job's state changed (paused, resumed, description replaced).
 pub(crate) const KIND_JOB_STATE: u8 = 7;
 /// Kept for later: an outcome is withdrawn, its item is to be tried again.
+#[cfg(test)]
 pub(crate) const KIND_WITHDRAWN: u8 = 8;
 /// Kept for later: an item that was added to a running job, stored whole.
+#[cfg(test)]
 pub(crate) const KIND_ITEM: u8 = 9;
 
 /// A step number follows the tag; without it the step is 0.
