@@ -1,5 +1,5 @@
 //! A real child process at the other end. Each test starts itself again by name; the variable [`ROLE`] tells the child.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::handshake::{BuildId, Hello, PROTOCOL_MAX, PROTOCOL_MIN, Terms, Token, greet, welcome};
 use cofferdam_ipc::{

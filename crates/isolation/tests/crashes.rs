@@ -1,4 +1,5 @@
 //! Items that end their worker: each exit is named exactly, the item that ran is blamed, nobody else.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(unix)]
 
 mod common;

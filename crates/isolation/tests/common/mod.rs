@@ -189,8 +189,7 @@ pub fn outputs(batch: &ReplyBatch) -> Vec<Vec<u8>> {
 /// Two good items, a bad one and a good one behind it on one worker, with an idle neighbour: the worker's end must be
 /// `exit` with exactly the bad item open and exactly the two answered, and the neighbour must be unharmed.
 pub fn assert_blamed(bad: Item, exit: &Exit) -> ExitReport {
-    let report = assert_blamed_by(bad, |actual| assert_eq!(actual, exit));
-    report
+    assert_blamed_by(bad, |actual| assert_eq!(actual, exit))
 }
 
 /// The same with a look at the exit.
