@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// How it ended, without reaping it: the pid and the group stay ours. `None` while it runs.
-    pub(crate) fn poll_exit(&self) -> Option<RawExit> {
+    pub(crate) fn poll_exit(&mut self) -> Option<RawExit> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match rustix::process::waitid(WaitId::Pid(self.pid), options) {
             Ok(Some(status)) => Some(raw_exit(&status)),
