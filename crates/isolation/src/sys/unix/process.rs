@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// How it ended, without reaping it: the pid and the group stay ours. `None` while it runs.
-    pub(crate) fn poll_exit(&self) -> Option<RawExit> {
+    pub(crate) fn poll_exit(&mut self) -> Option<RawExit> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match rustix::process::waitid(WaitId::Pid(self.pid), options) {
             Ok(Some(status)) => Some(raw_exit(&status)),
@@ -75,7 +75,9 @@ impl Process {
         }
         // When somebody else reaped it, its number may already name another process: only the pidfd is safe, and the
         // group's number only as long as it is not in use by a new process.
-        if matches!(exit, Some(RawExit::Unknown)) && os::start_time(self.pid()).is_some_and(|t| t != self.start_time) {
+        if matches!(exit, Some(RawExit::Unknown))
+            && os::start_time(self.pid()).is_some_and(|t| t != self.start_time)
+        {
             return;
         }
         // Errors mean that there is nobody left to kill.
@@ -185,7 +187,10 @@ fn signal_name(number: i32) -> &'static str {
         (Signal::PROF, "SIGPROF"),
         (Signal::SYS, "SIGSYS"),
     ];
-    NAMES.iter().find(|(signal, _)| signal.as_raw() == number).map_or_else(|| os::signal_name(number), |(_, name)| name)
+    NAMES
+        .iter()
+        .find(|(signal, _)| signal.as_raw() == number)
+        .map_or_else(|| os::signal_name(number), |(_, name)| name)
 }
 
 #[cfg(test)]
