@@ -57,14 +57,12 @@ impl Supervisor {
         }
     }
 
-    /// The worker with the fewest leases that may have one more. Fresh ones are kept for trials that wait.
+    /// The worker with the fewest leases that may have one more. (While trials wait there is no fresh one among them:
+    /// the trials took it.)
     fn least_loaded(&self) -> Option<usize> {
         let depth = self.policy.lease.depth.max(1) as usize;
-        let reserved = !self.trials.is_empty();
         let open = self.workers.iter().enumerate().filter(|(_, worker)| {
-            matches!(worker.state, State::Ready(Duty::Open))
-                && worker.leases.len() < depth
-                && !(reserved && worker.is_fresh())
+            matches!(worker.state, State::Ready(Duty::Open)) && worker.leases.len() < depth
         });
         open.min_by_key(|(_, worker)| worker.leases.len()).map(|(at, _)| at)
     }
