@@ -1,17 +1,15 @@
 //! One job, open for work.
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::DiskFile;
 use crate::format::description::Description;
 use crate::format::record::{LeaseItems, put_lease_started, put_note};
-use crate::format::segment::SegmentHeader;
 use crate::index::Standing;
 use crate::journal::chain::Chain;
-use crate::journal::create::begin_segment;
 use crate::journal::fill::FillAhead;
 use crate::journal::group::State;
-use crate::journal::head_file::HeadFile;
-use crate::journal::lead::{Journal, OnCommit, Tip, lock};
-use crate::journal::recovery::{Recovered, Scope, recover};
+use crate::journal::lead::{Journal, OnCommit, lock};
+use crate::journal::parts::Parts;
+use crate::journal::recovery::{Scope, recover};
 use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
 use crate::{
@@ -21,12 +19,13 @@ use crate::{
 use cofferdam_pipeline_core::{Fingerprint, Identities};
 use std::io::Read;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// One job, open for work: nobody else can open it before this handle is finished or dropped.
+/// One job, open for work: nobody else can open it before this handle is dropped.
 ///
 /// All methods may be called from any thread. Dropping it makes durable what was submitted, unless that fails.
 #[derive(Debug)]
@@ -38,8 +37,8 @@ pub struct JobStore {
     report: Mutex<RecoveryReport>,
     owner: Mutex<OwnerFile>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Last, so that the lock outlives every write; `None` once the job is closed.
-    lock: Mutex<Option<Box<dyn DiskFile>>>,
+    /// Last, so that the lock outlives every write.
+    _lock: Box<dyn DiskFile>,
 }
 
 impl JobStore {
@@ -72,6 +71,7 @@ impl JobStore {
             chain: Mutex::new(parts.chain),
             head: Mutex::new(parts.head),
             on_commit: Mutex::new(None),
+            is_filling: AtomicBool::new(false),
         });
         let writer = Mutex::new(Some(spawn_writer(&journal)?));
         Ok(Self {
@@ -82,7 +82,7 @@ impl JobStore {
             report: Mutex::new(report),
             owner: Mutex::new(owner),
             writer,
-            lock: Mutex::new(Some(lock_file)),
+            _lock: lock_file,
         })
     }
 
@@ -126,12 +126,6 @@ impl JobStore {
     #[must_use]
     pub fn prior(&self, key: KeyRef<'_>) -> Option<Note> {
         lock(&self.journal.state).index.note(key)
-    }
-
-    /// Whether anything is known against any item: otherwise nobody need ask.
-    #[must_use]
-    pub fn has_notes(&self) -> bool {
-        lock(&self.journal.state).index.has_notes()
     }
 
     /// The ordinals that have an outcome now, as a value: no lock is taken to ask it.
@@ -313,6 +307,7 @@ impl JobStore {
         lock(&self.owner).set_epoch(parts.tip.appender.header.epoch)?;
         let lsn = parts.next_lsn - 1;
         *lock(&journal.tip) = parts.tip;
+        journal.is_filling.store(false, Ordering::Relaxed);
         *lock(&journal.head) = parts.head;
         {
             let mut chain = lock(&journal.chain);
@@ -333,7 +328,7 @@ impl JobStore {
 
     /// Ends in an orderly way: everything submitted is durable, marked as such, and HEAD says `state`.
     ///
-    /// The handle can still be read from; the lock is released, so that the next owner can come.
+    /// The handle can still be read from; the lock is released when it is dropped.
     ///
     /// # Errors
     /// What kept it from becoming durable.
@@ -352,7 +347,6 @@ impl JobStore {
         if let Some(thread) = lock(&self.writer).take() {
             thread.join().expect("the writer turns errors into values");
         }
-        drop(lock(&self.lock).take());
     }
 }
 
@@ -378,47 +372,6 @@ impl View for Journal {
     }
 }
 
-/// What recovery leaves, with a new segment to continue in.
-struct Parts {
-    index: crate::index::Index,
-    next_lsn: u64,
-    tip: Tip,
-    chain: Chain,
-    head: HeadFile,
-}
-
-impl Parts {
-    fn begin(disk: &dyn Disk, dir: &Path, recovered: Recovered, fill: FillAhead) -> Result<Self, StoreError> {
-        let Recovered {
-            content, index, mut chain, pin, tail, next_seq, next_epoch, absorbs, next_lsn, ..
-        } = recovered;
-        let header = SegmentHeader {
-            store: content.head.store,
-            job: content.head.job,
-            seq: next_seq,
-            epoch: next_epoch,
-            salt: 0,
-            prev: pin,
-            absorbs,
-        };
-        let mut head = HeadFile::open(disk, dir, &content)?;
-        let (appender, filler) = begin_segment(disk, dir, header, tail.as_ref(), fill)?;
-        chain.push(&appender.header);
-        chain.durable_end = appender.durable_end();
-        chain.durable_lsn = next_lsn - 1;
-        head.update(|head| {
-            head.seq = next_seq;
-            head.epoch = next_epoch;
-            head.durable_end = appender.durable_end();
-            head.durable_lsn = next_lsn - 1;
-            head.counts = index.counts;
-            head.state = JobState::Running;
-        })?;
-        let tip = Tip { appender, filler, is_filling: false };
-        Ok(Self { index, next_lsn, tip, chain, head })
-    }
-}
-
 fn spawn_writer(journal: &Arc<Journal>) -> Result<JoinHandle<()>, StoreError> {
     let writer = journal.clone();
     let spawned = std::thread::Builder::new().name("cofferdam-store".into()).spawn(move || writer.run());
@@ -431,88 +384,5 @@ fn fill_for(options: &StoreOptions, dir: &Path) -> FillAhead {
         crate::FileSystemKind::CopyOnWrite
         | crate::FileSystemKind::Network
         | crate::FileSystemKind::Memory => FillAhead::Off,
-    }
-}
-
-/// A job, open for reading beside whoever works on it.
-#[derive(Debug)]
-pub struct JobReader {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    frozen: Arc<Frozen>,
-    description: Description,
-    state: JobState,
-}
-
-/// A journal as it was when a reader opened it.
-#[derive(Debug)]
-struct Frozen {
-    chain: Chain,
-    index: crate::index::Index,
-}
-
-impl JobReader {
-    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
-        let Recovered { index, chain, content, .. } = recover(disk.as_ref(), dir, Scope::Durable)?;
-        let (description, state) = (content.description, content.head.state);
-        Ok(Self { disk, dir: dir.to_owned(), frozen: Arc::new(Frozen { chain, index }), description, state })
-    }
-
-    /// The job's name, as it was given.
-    #[must_use]
-    pub fn name(&self) -> &[u8] {
-        &self.description.name
-    }
-
-    /// What the job was made with.
-    #[must_use]
-    pub fn spec(&self) -> &JobSpec {
-        &self.description.spec
-    }
-
-    /// Where the job stands.
-    #[must_use]
-    pub fn state(&self) -> JobState {
-        self.state
-    }
-
-    /// Outcomes by kind, those that were known to be durable when this was opened.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.frozen.index.counts
-    }
-
-    /// What is known about an item.
-    #[must_use]
-    pub fn lookup(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Lookup {
-        self.frozen.index.lookup(key, fingerprint)
-    }
-
-    /// Outcomes after `after_lsn` (0 for all), in order.
-    #[must_use]
-    pub fn outcomes(&self, after_lsn: u64) -> Outcomes {
-        Outcomes::new(self.disk.clone(), &self.dir, self.frozen.clone(), after_lsn)
-    }
-
-    /// Reads a blob, verified against its length and hash.
-    ///
-    /// # Errors
-    /// [`StoreError::BlobDamaged`] when it is not what was committed.
-    pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
-        blob::read(self.disk.as_ref(), &self.dir, blob)
-    }
-}
-
-impl View for Frozen {
-    fn chain(&self) -> Chain {
-        self.chain.clone()
-    }
-
-    fn progress(&self) -> (u64, u64, u64) {
-        (self.chain.version, self.chain.durable_end, self.chain.durable_lsn)
-    }
-
-    fn standing(&self, outcomes: &[(KeyRef<'_>, u64)]) -> Vec<Standing> {
-        outcomes.iter().map(|&(key, lsn)| self.index.standing(key, lsn)).collect()
     }
 }

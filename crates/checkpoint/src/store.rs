@@ -6,7 +6,8 @@ use crate::format::checksum::crc;
 use crate::format::description::{self, Description};
 use crate::format::head::{DESCRIPTION_OFFSET, Head, SLOTS};
 use crate::format::store_file::{self, StoreFileFault};
-use crate::job::{JobReader, JobStore};
+use crate::job::JobStore;
+use crate::job_reader::JobReader;
 use crate::journal::fill::FillAhead;
 use crate::journal::head_file;
 use crate::limits::{IDLE, JOB_NAME_MAX, STORE_LOCK_PAUSE, STORE_LOCK_WAIT};
@@ -79,6 +80,7 @@ impl Store {
             Some(uuid) => uuid,
             None => store.create()?,
         };
+        store.sync_what_may_be_new()?;
         store.remove_leftovers()?;
         drop(lock);
         Ok(store)
@@ -155,6 +157,8 @@ impl Store {
     pub fn open_job(&self, name: impl AsRef<[u8]>) -> Result<JobStore, StoreError> {
         let lock = self.lock()?;
         let dir = self.find(name.as_ref())?;
+        // Whoever created the job may have failed just before this.
+        self.sync_dir(&self.jobs())?;
         let job_lock = self.lock_job(&dir)?;
         drop(lock);
         JobStore::open(&dir, &self.options, job_lock)
@@ -281,6 +285,17 @@ impl Store {
         self.disk().sync_dir(path).map_err(|error| StoreError::io("sync", path, error))
     }
 
+    /// An earlier opening may have made these entries and failed to sync them: they are not durable because they are there.
+    fn sync_what_may_be_new(&self) -> Result<(), StoreError> {
+        self.sync_dir(&self.root)?;
+        let parent = parent_of(&self.root);
+        match self.disk().sync_dir(parent) {
+            // A parent that we may not even read is none that we created an entry in.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            result => result.map_err(|error| StoreError::io("sync", parent, error)),
+        }
+    }
+
     /// What a creation or a deletion left that did not end. The caller holds the store's lock, so none is under way.
     fn remove_leftovers(&self) -> Result<(), StoreError> {
         let names = self.disk().read_dir(&self.jobs());
@@ -340,8 +355,12 @@ fn create_dir_if_missing(disk: &dyn Disk, path: &Path) -> Result<(), StoreError>
         }
         Err(error) => return failed("create", path, error),
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent_of(path);
     disk.sync_dir(parent).or_else(|error| failed("sync", parent, error))
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn temporary_name() -> Result<String, StoreError> {

@@ -2,13 +2,22 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![allow(missing_docs)]
 
-use cofferdam_checkpoint::{Batch, CommitEvent, Durability, JobSpec, JobState, KeyRef, Lookup, OutcomeBody, Store, StoreError, StoreOptions};
+use cofferdam_checkpoint::{
+    Batch, CommitEvent, Durability, JobSpec, JobState, KeyRef, Lookup, OutcomeBody, Store, StoreError,
+    StoreOptions,
+};
 use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind, push_entry_len};
 use std::sync::mpsc;
 use std::time::Duration;
 
 pub fn spec(keying: Keying) -> JobSpec {
-    JobSpec { processor: "facts".into(), version: 1, codec: 1, keying, config: vec![("lang".into(), [7; 32])] }
+    JobSpec {
+        processor: "facts".into(),
+        version: 1,
+        codec: 1,
+        keying,
+        config: vec![("lang".into(), [7; 32])],
+    }
 }
 
 pub fn entries(outputs: &[&[u8]]) -> Vec<u8> {
@@ -79,7 +88,8 @@ fn a_changed_input_supersedes_and_a_gone_key_can_be_left_out() {
     assert_eq!(job.see(KeyRef::Bytes(b"c"), None), Lookup::New);
     assert_eq!(job.unseen_keys(), 1);
     job.commit(Batch::completed_keyed([(&b"a"[..], print(2))], 1, &entries(&[b"3"])).unwrap()).unwrap();
-    let lsns = |outcomes: cofferdam_checkpoint::Outcomes| outcomes.map(|o| o.unwrap().lsn).collect::<Vec<_>>();
+    let lsns =
+        |outcomes: cofferdam_checkpoint::Outcomes| outcomes.map(|o| o.unwrap().lsn).collect::<Vec<_>>();
     assert_eq!(lsns(job.outcomes(0)), [2, 3]);
     assert_eq!(lsns(job.outcomes(0).without_gone()), [3]);
     assert_eq!(job.counts().completed, 2);

@@ -109,7 +109,7 @@ impl Filler {
     }
 
     fn write_zeros(&self, start: u64, len: u64) -> Result<(), FillError> {
-        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         let mut at = start;
         while at < start + len {
             let part = (start + len - at).min(ZEROS.len() as u64) as usize;

@@ -47,6 +47,7 @@ pub(crate) struct Group {
     /// Room for the frame's header, then the records.
     pub(crate) frame: Vec<u8>,
     pub(crate) count: u32,
+    pub(crate) tickets: u32,
     pub(crate) last_ticket: u64,
     pub(crate) last_lsn: u64,
     pub(crate) counts: Counts,
@@ -58,7 +59,15 @@ impl Group {
         frame.clear();
         frame.shrink_to(GROUP_BYTES_KEPT);
         frame.resize(HEADER_LEN, 0);
-        Self { frame, count: 0, last_ticket: 0, last_lsn: 0, counts: Counts::default(), since: clock::now() }
+        Self {
+            frame,
+            count: 0,
+            tickets: 0,
+            last_ticket: 0,
+            last_lsn: 0,
+            counts: Counts::default(),
+            since: clock::now(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -115,6 +124,7 @@ impl State {
         self.next_lsn += outcomes;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
+        self.forming.tickets += 1;
         self.forming.last_ticket = ticket;
         self.forming.last_lsn = self.next_lsn - 1;
         self.pending.push_back((ticket, self.next_lsn - 1));

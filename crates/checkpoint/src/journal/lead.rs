@@ -13,13 +13,14 @@ use crate::limits::{HEAD_INTERVAL_BUSY, PROCESS_SYNC_BYTES, SEGMENT_LEN_MAX};
 use crate::{CommitEvent, Counts, Durability, JobState, StoreError, clock};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Called with what happens to commits.
 pub(crate) type OnCommit = Arc<dyn Fn(CommitEvent) + Send + Sync>;
 
-/// The journal of an open job. Locks are taken one at a time.
+/// The journal of an open job. Locks are taken one at a time, or the state's first.
 pub(crate) struct Journal {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
@@ -35,6 +36,8 @@ pub(crate) struct Journal {
     pub(crate) chain: Mutex<Chain>,
     pub(crate) head: Mutex<HeadFile>,
     pub(crate) on_commit: Mutex<Option<OnCommit>>,
+    /// Whether the thread that fills the current segment ahead has been started.
+    pub(crate) is_filling: AtomicBool,
 }
 
 /// The segment that is written to.
@@ -42,8 +45,6 @@ pub(crate) struct Journal {
 pub(crate) struct Tip {
     pub(crate) appender: Appender,
     pub(crate) filler: Arc<Filler>,
-    /// Whether the filler's thread has been started.
-    pub(crate) is_filling: bool,
 }
 
 impl fmt::Debug for Journal {
@@ -76,10 +77,19 @@ impl Journal {
             }
             Err(error) => state.fail(error),
         };
+        let on_commit = lock(&self.on_commit).clone();
+        if on_commit.is_none() && !self.is_upkeep_due(&state) {
+            // Nothing more to do, so whoever waits is woken once.
+            return self.hand_over(state);
+        }
         self.done.notify_all();
         drop(state);
-        self.tell(event);
-        self.after_group();
+        if let (Some(on_commit), Some(event)) = (on_commit, event) {
+            on_commit(event);
+        }
+        if let Err(error) = self.upkeep() {
+            self.fail(error);
+        }
         self.resign()
     }
 
@@ -98,10 +108,17 @@ impl Journal {
     }
 
     fn resign(&self) -> MutexGuard<'_, State> {
-        let mut state = lock(&self.state);
+        self.hand_over(lock(&self.state))
+    }
+
+    /// Leads no longer. The journal's own thread is woken only if there is something that no blocked caller will do.
+    fn hand_over<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.is_led = false;
         self.done.notify_all();
-        self.work.notify_all();
+        let has_orphans = !state.forming.is_empty() && state.blocked == 0;
+        if has_orphans || state.closing.is_some() || state.failure.is_some() {
+            self.work.notify_all();
+        }
         state
     }
 
@@ -151,35 +168,31 @@ impl Journal {
         Ok(took)
     }
 
-    fn after_group(self: &Arc<Self>) {
-        if let Err(error) = self.fill_ahead() {
-            return self.fail(error);
-        }
-        let state = lock(&self.state);
-        let is_due = clock::now().duration_since(state.last_head) >= HEAD_INTERVAL_BUSY;
-        let is_fine = state.failure.is_none();
-        drop(state);
-        if is_due
-            && is_fine
-            && let Err(error) = self.write_head(None)
-        {
-            self.fail(error);
-        }
+    fn is_upkeep_due(&self, state: &State) -> bool {
+        let is_filling = self.fill == FillAhead::Off || self.is_filling.load(Ordering::Relaxed);
+        !is_filling || is_head_due(state)
+    }
+
+    /// What is done now and then by whoever wrote a group.
+    fn upkeep(self: &Arc<Self>) -> Result<(), StoreError> {
+        let is_head_due = {
+            let state = lock(&self.state);
+            if state.failure.is_some() {
+                return Ok(());
+            }
+            is_head_due(&state)
+        };
+        self.fill_ahead()?;
+        if is_head_due { self.write_head(None) } else { Ok(()) }
     }
 
     fn fill_ahead(self: &Arc<Self>) -> Result<(), StoreError> {
-        let mut tip = lock(&self.tip);
-        let filler = tip.filler.clone();
+        let filler = lock(&self.tip).filler.clone();
         match self.fill {
             FillAhead::Off => Ok(()),
-            FillAhead::Inline => {
-                drop(tip);
-                self.fill_result(filler.fill_if_due())
-            }
-            FillAhead::Background if tip.is_filling => Ok(()),
+            FillAhead::Inline => self.fill_result(filler.fill_if_due()),
+            FillAhead::Background if self.is_filling.swap(true, Ordering::Relaxed) => Ok(()),
             FillAhead::Background => {
-                tip.is_filling = true;
-                drop(tip);
                 let journal = self.clone();
                 let thread = std::thread::Builder::new().name("cofferdam-fill".into());
                 let spawned = thread.spawn(move || {
@@ -258,7 +271,8 @@ impl Journal {
         let (appender, filler) = begin_segment(self.disk.as_ref(), &self.dir, header, None, self.fill)?;
         lock(&self.chain).push(&appender.header);
         let (seq, end) = (appender.header.seq, appender.durable_end());
-        *tip = Tip { appender, filler, is_filling: false };
+        *tip = Tip { appender, filler };
+        self.is_filling.store(false, Ordering::Relaxed);
         lock(&self.head).update(|head| {
             head.seq = seq;
             head.durable_end = end;
@@ -282,6 +296,10 @@ impl Journal {
     pub(crate) fn counts(&self) -> Counts {
         lock(&self.state).durable_counts
     }
+}
+
+fn is_head_due(state: &State) -> bool {
+    clock::now().duration_since(state.last_head) >= HEAD_INTERVAL_BUSY
 }
 
 impl State {

@@ -21,7 +21,12 @@ enum Next {
 impl Journal {
     /// Takes a batch into the queue; blocks while that is full.
     pub(crate) fn submit(&self, batch: &Batch<'_>) -> Result<u64, StoreError> {
-        self.enqueue(batch).map(|(ticket, _, _)| ticket)
+        let (ticket, _, state) = self.enqueue(batch)?;
+        let is_first = state.forming.tickets == 1;
+        if is_first || state.forming.frame.len() >= GROUP_BYTES_CUT {
+            self.work.notify_all();
+        }
+        Ok(ticket)
     }
 
     /// Takes a batch into the queue and returns when it is durable, with the lsn of its last outcome.
@@ -42,6 +47,10 @@ impl Journal {
             };
         };
         state.blocked -= 1;
+        if state.blocked == 0 && !state.is_led && !state.forming.is_empty() {
+            // What others submitted meanwhile has nobody left who would write it.
+            self.work.notify_all();
+        }
         result
     }
 
@@ -65,11 +74,7 @@ impl Journal {
             self.work.notify_all();
             state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let was_empty = state.forming.is_empty();
         let (ticket, lsn) = state.add(batch)?;
-        if was_empty || state.forming.frame.len() >= GROUP_BYTES_CUT {
-            self.work.notify_all();
-        }
         Ok((ticket, lsn, state))
     }
 
@@ -115,10 +120,11 @@ impl Journal {
         if state.failure.is_some() {
             return Next::End;
         }
-        if state.is_led {
-            return Next::Wait(None);
-        }
         let now = clock::now();
+        if state.is_led {
+            // The leader wakes this thread if it leaves something; marks can wait for the next look.
+            return Next::Wait(now.checked_add(self.idle));
+        }
         if !state.forming.is_empty() {
             let until = state.forming.since + state.linger();
             let is_due = state.closing.is_some()

@@ -13,7 +13,13 @@ use std::time::Duration;
 pub const JOB: &str = "job";
 
 pub fn spec(keying: Keying) -> JobSpec {
-    JobSpec { processor: "facts".into(), version: 1, codec: 1, keying, config: vec![("lang".into(), [7; 32])] }
+    JobSpec {
+        processor: "facts".into(),
+        version: 1,
+        codec: 1,
+        keying,
+        config: vec![("lang".into(), [7; 32])],
+    }
 }
 
 pub fn entries(outputs: &[&[u8]]) -> Vec<u8> {
@@ -63,7 +69,9 @@ impl Model {
     /// Commits a run in one blocking batch.
     pub fn commit_run(&mut self, job: &JobStore, first: u64, count: u64) -> Result<(), StoreError> {
         let outputs: Vec<_> = (first..first + count).map(output).collect();
-        (first..first + count).zip(&outputs).for_each(|(ordinal, output)| self.submit(ordinal, output.clone()));
+        (first..first + count)
+            .zip(&outputs)
+            .for_each(|(ordinal, output)| self.submit(ordinal, output.clone()));
         let bytes = entries(&outputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
         job.commit(Batch::completed_dense(first, count as u32, 1, &bytes).unwrap())?;
         self.acknowledged.extend((first..first + count).zip(outputs));
@@ -73,7 +81,9 @@ impl Model {
     pub fn commit_failed(&mut self, job: &JobStore, ordinal: u64) -> Result<(), StoreError> {
         let evidence = Evidence { kind: "panic".into(), ..Evidence::default() };
         self.submit(ordinal, b"panic".to_vec());
-        job.commit(Batch::set_aside(KeyRef::Ordinal(ordinal), None, OutcomeKind::Failed, 2, &evidence).unwrap())?;
+        job.commit(
+            Batch::set_aside(KeyRef::Ordinal(ordinal), None, OutcomeKind::Failed, 2, &evidence).unwrap(),
+        )?;
         self.acknowledged.insert(ordinal, b"panic".to_vec());
         Ok(())
     }

@@ -90,7 +90,10 @@ impl Images {
         for node in state.nodes.values_mut() {
             match node {
                 Node::Dir(dir) => dir.durable = dir.live.clone(),
-                Node::File(file) => *file = File { durable: file.live.clone(), live: file.live.clone(), dirty: BTreeMap::new() },
+                Node::File(file) => {
+                    *file =
+                        File { durable: file.live.clone(), live: file.live.clone(), dirty: BTreeMap::new() }
+                }
             }
         }
         state.pending.clear();

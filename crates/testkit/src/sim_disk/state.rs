@@ -60,7 +60,9 @@ impl Default for State {
 
 impl State {
     pub(super) fn lookup(&self, path: &Path) -> io::Result<u64> {
-        path.iter().filter(|name| *name != ".").try_fold(ROOT, |id, name| self.dir(id)?.live.get(name).copied().ok_or_else(not_found))
+        path.iter()
+            .filter(|name| *name != ".")
+            .try_fold(ROOT, |id, name| self.dir(id)?.live.get(name).copied().ok_or_else(not_found))
     }
 
     pub(super) fn create_dir(&mut self, path: &Path) -> io::Result<()> {

@@ -1,0 +1,95 @@
+//! One job, open for reading.
+
+use crate::disk::Disk;
+use crate::format::description::Description;
+use crate::index::{Index, Standing};
+use crate::journal::chain::Chain;
+use crate::journal::recovery::{Recovered, Scope, recover};
+use crate::outcomes::{Outcomes, View};
+use crate::{BlobRef, Counts, JobSpec, JobState, KeyRef, Lookup, StoreError, blob};
+use cofferdam_pipeline_core::Fingerprint;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A job, open for reading beside whoever works on it.
+#[derive(Debug)]
+pub struct JobReader {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    frozen: Arc<Frozen>,
+    description: Description,
+    state: JobState,
+}
+
+/// A journal as it was when a reader opened it.
+#[derive(Debug)]
+struct Frozen {
+    chain: Chain,
+    index: Index,
+}
+
+impl JobReader {
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
+        let Recovered { index, chain, content, .. } = recover(disk.as_ref(), dir, Scope::Durable)?;
+        let (description, state) = (content.description, content.head.state);
+        Ok(Self { disk, dir: dir.to_owned(), frozen: Arc::new(Frozen { chain, index }), description, state })
+    }
+
+    /// The job's name, as it was given.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.description.name
+    }
+
+    /// What the job was made with.
+    #[must_use]
+    pub fn spec(&self) -> &JobSpec {
+        &self.description.spec
+    }
+
+    /// Where the job stands.
+    #[must_use]
+    pub fn state(&self) -> JobState {
+        self.state
+    }
+
+    /// Outcomes by kind, those that were known to be durable when this was opened.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.frozen.index.counts
+    }
+
+    /// What is known about an item.
+    #[must_use]
+    pub fn lookup(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Lookup {
+        self.frozen.index.lookup(key, fingerprint)
+    }
+
+    /// Outcomes after `after_lsn` (0 for all), in order.
+    #[must_use]
+    pub fn outcomes(&self, after_lsn: u64) -> Outcomes {
+        Outcomes::new(self.disk.clone(), &self.dir, self.frozen.clone(), after_lsn)
+    }
+
+    /// Reads a blob, verified against its length and hash.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobDamaged`] when it is not what was committed.
+    pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
+        blob::read(self.disk.as_ref(), &self.dir, blob)
+    }
+}
+
+impl View for Frozen {
+    fn chain(&self) -> Chain {
+        self.chain.clone()
+    }
+
+    fn progress(&self) -> (u64, u64, u64) {
+        (self.chain.version, self.chain.durable_end, self.chain.durable_lsn)
+    }
+
+    fn standing(&self, outcomes: &[(KeyRef<'_>, u64)]) -> Vec<Standing> {
+        outcomes.iter().map(|&(key, lsn)| self.index.standing(key, lsn)).collect()
+    }
+}

@@ -1,0 +1,59 @@
+//! Going on after recovery: a new segment, and HEAD that names it.
+
+use super::chain::Chain;
+use super::create::begin_segment;
+use super::fill::FillAhead;
+use super::head_file::HeadFile;
+use super::lead::Tip;
+use super::recovery::Recovered;
+use crate::disk::Disk;
+use crate::format::segment::SegmentHeader;
+use crate::index::Index;
+use crate::{JobState, StoreError};
+use std::path::Path;
+
+/// What recovery leaves, with a new segment to continue in.
+pub(crate) struct Parts {
+    pub(crate) index: Index,
+    pub(crate) next_lsn: u64,
+    pub(crate) tip: Tip,
+    pub(crate) chain: Chain,
+    pub(crate) head: HeadFile,
+}
+
+impl Parts {
+    pub(crate) fn begin(
+        disk: &dyn Disk,
+        dir: &Path,
+        recovered: Recovered,
+        fill: FillAhead,
+    ) -> Result<Self, StoreError> {
+        let Recovered {
+            content, index, mut chain, pin, tail, next_seq, next_epoch, absorbs, next_lsn, ..
+        } = recovered;
+        let header = SegmentHeader {
+            store: content.head.store,
+            job: content.head.job,
+            seq: next_seq,
+            epoch: next_epoch,
+            salt: 0,
+            prev: pin,
+            absorbs,
+        };
+        let mut head = HeadFile::open(disk, dir, &content)?;
+        let (appender, filler) = begin_segment(disk, dir, header, tail.as_ref(), fill)?;
+        chain.push(&appender.header);
+        chain.durable_end = appender.durable_end();
+        chain.durable_lsn = next_lsn - 1;
+        head.update(|head| {
+            head.seq = next_seq;
+            head.epoch = next_epoch;
+            head.durable_end = appender.durable_end();
+            head.durable_lsn = next_lsn - 1;
+            head.counts = index.counts;
+            head.state = JobState::Running;
+        })?;
+        let tip = Tip { appender, filler };
+        Ok(Self { index, next_lsn, tip, chain, head })
+    }
+}

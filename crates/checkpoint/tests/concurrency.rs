@@ -1,0 +1,138 @@
+//! Threads that commit, submit and read at once.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use cofferdam_checkpoint::{Batch, CommitEvent, JobState, OutcomeBody, Store, StoreError, StoreOptions};
+use cofferdam_pipeline_core::{Key, Keying};
+use cofferdam_testkit::SimDisk;
+use std::collections::BTreeSet;
+use std::sync::mpsc;
+use std::time::Duration;
+use support::{JOB, entries, limits, open_store, options, spec};
+
+#[test]
+fn threads_that_commit_and_submit_get_every_outcome_once_and_in_order_of_their_lsn() {
+    let dir = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(dir.path(), StoreOptions { accept_weak_file_system: true, ..StoreOptions::default() }).unwrap();
+    let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+    let (threads, rounds) = (6u64, 40u64);
+    let read = std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let job = &job;
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    let ordinal = thread * rounds + round;
+                    let outputs = entries(&[&ordinal.to_le_bytes()]);
+                    let batch = Batch::completed_dense(ordinal, 1, 1, &outputs).unwrap();
+                    if thread % 2 == 0 {
+                        let lsn = job.commit(batch).unwrap();
+                        assert!(job.durable_lsn() >= lsn);
+                    } else {
+                        job.submit(batch).unwrap();
+                    }
+                }
+            });
+        }
+        let mut outcomes = job.outcomes(0);
+        let mut read = Vec::new();
+        while (read.len() as u64) < threads * rounds {
+            match outcomes.next() {
+                Some(outcome) => read.push(outcome.unwrap()),
+                None => {
+                    let _ = job.wait_durable_after(read.len() as u64, Duration::from_secs(10));
+                }
+            }
+        }
+        read
+    });
+    let lsns: Vec<_> = read.iter().map(|outcome| outcome.lsn).collect();
+    assert_eq!(lsns, (1..=threads * rounds).collect::<Vec<_>>());
+    let keys: BTreeSet<_> = read.iter().map(|outcome| outcome.key.clone()).collect();
+    assert_eq!(keys, (0..threads * rounds).map(Key::Ordinal).collect());
+    for outcome in read {
+        let Key::Ordinal(ordinal) = outcome.key else { panic!() };
+        assert_eq!(outcome.body, OutcomeBody::Output(ordinal.to_le_bytes().to_vec()));
+    }
+}
+
+#[test]
+fn nothing_is_acknowledged_before_its_sync() {
+    let disk = SimDisk::new();
+    let store = open_store(&disk).unwrap();
+    let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+    let (tx, rx) = mpsc::channel();
+    let seen = disk.clone();
+    // The worst that a power cut could leave at the very moment of the acknowledgement.
+    job.on_commit(move |event| {
+        let nothing_unsynced = seen.after_power_cut(limits(0, 0)).next().unwrap();
+        tx.send((event, nothing_unsynced)).unwrap();
+    });
+    for ordinal in 0..5 {
+        let outputs = entries(&[b"x"]);
+        job.submit(Batch::completed_dense(ordinal, 1, 1, &outputs).unwrap()).unwrap();
+        job.flush();
+        let (event, image) = rx.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(matches!(event, CommitEvent::Durable { through, lsn } if (through, lsn) == (ordinal + 1, ordinal + 1)));
+        let found = open_store(&image).unwrap().open_job(JOB).unwrap().outcomes(0).count();
+        assert_eq!(found as u64, ordinal + 1);
+    }
+}
+
+#[test]
+fn submitted_outcomes_are_durable_after_finish_and_after_drop() {
+    for finishes in [true, false] {
+        let disk = SimDisk::new();
+        let store = open_store(&disk).unwrap();
+        let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+        let outputs = entries(&[b"x"]);
+        job.submit(Batch::completed_dense(0, 1, 1, &outputs).unwrap()).unwrap();
+        if finishes {
+            job.finish(JobState::Finished).unwrap();
+            let batch = Batch::completed_dense(1, 1, 1, &outputs).unwrap();
+            assert!(matches!(job.submit(batch), Err(StoreError::Closed)));
+        }
+        drop(job);
+        let image = disk.after_power_cut(limits(0, 0)).next().unwrap();
+        let state = if finishes { JobState::Finished } else { JobState::Running };
+        let listed = open_store(&image).unwrap().list().unwrap();
+        assert_eq!((listed[0].state, listed[0].counts.completed), (state, 1));
+    }
+}
+
+#[test]
+fn an_output_of_more_than_a_mebibyte_becomes_a_blob_by_itself_and_damage_to_it_is_found() {
+    let disk = SimDisk::new();
+    let store = Store::open(std::path::Path::new("store"), options(&disk)).unwrap();
+    let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+    let large = vec![5u8; (1 << 20) + 1];
+    let outputs = entries(&[b"a", &large, b"c"]);
+    job.commit(Batch::completed_dense(0, 3, 1, &outputs).unwrap()).unwrap();
+    let read: Vec<_> = job.outcomes(0).map(Result::unwrap).collect();
+    assert_eq!(read.iter().map(|o| o.key.clone()).collect::<Vec<_>>(), (0..3).map(Key::Ordinal).collect::<Vec<_>>());
+    let OutcomeBody::Blob(blob) = read[1].body else { panic!("{:?}", read[1].body) };
+    assert_eq!(job.read_blob(&blob).unwrap(), large);
+    let path = disk.files().into_iter().find(|path| path.parent().unwrap().ends_with("blobs")).unwrap();
+    let mut content = large;
+    content[77] ^= 1;
+    disk.poke(&path, content).unwrap();
+    assert!(matches!(job.read_blob(&blob), Err(StoreError::BlobDamaged { .. })));
+}
+
+#[test]
+fn a_batch_that_is_refused_changes_nothing() {
+    let disk = SimDisk::new();
+    let store = open_store(&disk).unwrap();
+    let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+    let outputs = entries(&[b"x", b"y"]);
+    job.commit(Batch::completed_dense(5, 2, 1, &outputs).unwrap()).unwrap();
+    let mut batch = Batch::completed_dense(0, 2, 1, &outputs).unwrap();
+    batch.append(Batch::completed_dense(6, 2, 1, &outputs).unwrap());
+    assert!(matches!(job.submit(batch), Err(StoreError::AlreadyDone(Key::Ordinal(6)))));
+    assert!(matches!(Batch::completed_dense(0, 3, 1, &outputs), Err(StoreError::MalformedBatch)));
+    assert!(matches!(Batch::completed_dense(0, 1, 1, &outputs), Err(StoreError::MalformedBatch)));
+    assert_eq!(job.commit(Batch::completed_dense(0, 2, 1, &outputs).unwrap()).unwrap(), 4);
+    assert_eq!(job.done_ordinals().iter().collect::<Vec<_>>(), [0, 1, 5, 6]);
+    assert_eq!(job.counts().completed, 4);
+}

@@ -1,0 +1,134 @@
+//! Stores written by released versions stay readable: `golden/v1` was written once and is never written again.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use cofferdam_checkpoint::{
+    Batch, Disk, FillAhead, JobState, KeyRef, Lookup, Note, OutcomeBody, RealDisk, Store, StoreOptions,
+};
+use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind};
+use cofferdam_testkit::SimDisk;
+use std::path::{Path, PathBuf};
+use support::{entries, lease, open_store, spec};
+
+const DENSE: &[u8] = b"dense";
+const KEYED: &[u8] = b"keyed \xff";
+const LARGE: &[u8] = b"the content of a blob";
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+}
+
+fn evidence() -> Evidence {
+    Evidence {
+        kind: "SIGSEGV".into(),
+        message: "ended by SIGSEGV (11)".into(),
+        stage: "decode".into(),
+        progress: Some((3, 14)),
+        breadcrumbs: vec!["opened".into(), "page 3".into()],
+        stderr_tail: "é".into(),
+    }
+}
+
+fn print(n: u8) -> Option<Fingerprint> {
+    Some(Fingerprint([n; 16]))
+}
+
+/// Writes the golden store: run by hand, once for each version of the format.
+#[test]
+#[ignore = "writes the golden files anew; needed only when the format gets a new version"]
+fn write_golden_store() {
+    let options = StoreOptions {
+        disk: RealDisk::shared(),
+        fill_ahead: FillAhead::Off,
+        accept_weak_file_system: true,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(&golden(), options).unwrap();
+    let job = store.create_job(DENSE, &spec(Keying::Dense)).unwrap();
+    let outputs = entries(&[b"zero", b"", b"two"]);
+    job.commit(Batch::completed_dense(0, 3, 1, &outputs).unwrap()).unwrap();
+    lease(&job, 4, 8..12).unwrap();
+    job.note(KeyRef::Ordinal(8), Note { crashes: 1, failures: 2, foreign_kills: 3, host_deaths: 4 }).unwrap();
+    let what = evidence();
+    let set_aside = Batch::set_aside(KeyRef::Ordinal(9), None, OutcomeKind::Quarantined, 2, &what).unwrap();
+    job.commit(set_aside).unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+    drop(job);
+    let job = store.create_job(KEYED, &spec(Keying::Keyed)).unwrap();
+    let keys: [(&[u8], _); 2] = [(b"a", print(1)), (b"b\xff", None)];
+    job.commit(Batch::completed_keyed(keys, 1, &entries(&[b"1", b"2"])).unwrap()).unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+    drop(job);
+    let job = store.open_job(KEYED).unwrap();
+    let blob = job.put_blob(&mut &LARGE[..]).unwrap();
+    job.commit(Batch::completed_blob(KeyRef::Bytes(b"a"), print(2), 3, blob).unwrap()).unwrap();
+    job.finish(JobState::Finished).unwrap();
+}
+
+/// The golden store on a simulated disk; version control keeps no empty directories.
+fn golden_disk() -> SimDisk {
+    let disk = SimDisk::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(dir) = open.pop() {
+        disk.create_dir(&Path::new("store").join(&dir)).unwrap();
+        let mut is_job = false;
+        for entry in std::fs::read_dir(golden().join(&dir)).unwrap() {
+            let entry = entry.unwrap();
+            let path = dir.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                open.push(path);
+            } else {
+                is_job |= entry.file_name() == "HEAD";
+                disk.poke(&Path::new("store").join(&path), std::fs::read(entry.path()).unwrap()).unwrap();
+            }
+        }
+        for missing in ["staging", "blobs"].iter().filter(|_| is_job) {
+            // What is there already is created again below its parent.
+            if !golden().join(&dir).join(missing).is_dir() {
+                disk.create_dir(&Path::new("store").join(&dir).join(missing)).unwrap();
+            }
+        }
+    }
+    disk
+}
+
+#[test]
+fn a_dense_job_of_version_1_is_read_whole() {
+    let store = open_store(&golden_disk()).unwrap();
+    let job = store.open_job(DENSE).unwrap();
+    assert_eq!(job.spec(), &spec(Keying::Dense));
+    let read: Vec<_> = job.outcomes(0).map(Result::unwrap).collect();
+    let bodies: Vec<_> = read.iter().map(|outcome| outcome.body.clone()).collect();
+    let output = |text: &[u8]| OutcomeBody::Output(text.to_vec());
+    assert_eq!(bodies, [output(b"zero"), output(b""), output(b"two"), OutcomeBody::Evidence(evidence())]);
+    let last = &read[3];
+    assert_eq!((last.lsn, &last.key, last.kind), (4, &Key::Ordinal(9), OutcomeKind::Quarantined));
+    assert_eq!((last.attempts, last.step), (2, 0));
+    let note = Note { crashes: 1, failures: 2, foreign_kills: 3, host_deaths: 4 };
+    assert_eq!(job.prior(KeyRef::Ordinal(8)), Some(note));
+    let open: Vec<_> = job.open_leases()[0].items.iter().map(|(position, _)| *position).collect();
+    assert_eq!(open, [0, 2, 3]);
+}
+
+#[test]
+fn a_keyed_job_of_version_1_is_read_whole_and_continued() {
+    let disk = golden_disk();
+    let store = open_store(&disk).unwrap();
+    let mut listed = store.list().unwrap();
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(listed.iter().map(|job| job.name.as_slice()).collect::<Vec<_>>(), [DENSE, KEYED]);
+    assert_eq!((listed[1].state, listed[1].counts.completed), (JobState::Finished, 2));
+    let job = store.open_job(KEYED).unwrap();
+    assert_eq!(job.lookup(KeyRef::Bytes(b"a"), print(2)), Lookup::Done);
+    assert_eq!(job.lookup(KeyRef::Bytes(b"a"), print(1)), Lookup::Changed);
+    let read: Vec<_> = job.outcomes(0).map(Result::unwrap).collect();
+    assert_eq!(read.iter().map(|outcome| outcome.lsn).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(read[0].key, Key::Bytes(b"b\xff"[..].into()));
+    let OutcomeBody::Blob(blob) = read[1].body else { panic!("{:?}", read[1]) };
+    assert_eq!(job.read_blob(&blob).unwrap(), LARGE);
+    let outputs = entries(&[b"4"]);
+    job.commit(Batch::completed_keyed([(&b"c"[..], None)], 1, &outputs).unwrap()).unwrap();
+    drop(job);
+    assert_eq!(store.read_job(KEYED).unwrap().counts().completed, 3);
+}
