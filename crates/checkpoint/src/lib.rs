@@ -1,1 +1,53 @@
 //! The durable store: what must be true after a power cut.
+//!
+//! A [`Store`] is a directory of jobs. A [`JobStore`] is one of them, open for work: outcomes go in as [`Batch`]es and are
+//! written in groups, with one write and one sync for all that came together. Nothing is acknowledged before its sync.
+//!
+//! | to | call |
+//! |---|---|
+//! | open a store, list, create, open, read, delete jobs | [`Store`] |
+//! | know what is done before a run | [`JobStore::done_ordinals`], [`JobStore::see`], [`JobStore::prior`], [`JobStore::open_leases`] |
+//! | commit | [`JobStore::submit`] (a ticket; [`JobStore::on_commit`] answers) or [`JobStore::commit`] (blocks) |
+//! | remember what need not survive a power cut | [`JobStore::note`], [`JobStore::lease_started`], [`JobStore::set_workers`] |
+//! | read outcomes, also while more are written | [`JobStore::outcomes`], [`JobReader::outcomes`] |
+//! | go on after a failure | [`JobStore::reopen`] |
+//! | end | [`JobStore::finish`] |
+//!
+//! Processing is at least once; a commit is exactly once: an outcome for the same key and fingerprint is refused
+//! ([`StoreError::AlreadyDone`]), one for another fingerprint supersedes. After any failed write or sync the handle is
+//! poisoned and no sync is tried again; [`JobStore::reopen`] reads back what is there and continues in a new segment.
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
+
+mod batch;
+mod blob;
+mod clock;
+mod disk;
+mod done;
+mod error;
+mod format;
+mod index;
+mod job;
+mod journal;
+mod limits;
+mod outcomes;
+mod owner_file;
+mod random;
+mod real_disk;
+mod store;
+mod sys;
+mod types;
+
+pub use batch::Batch;
+pub use disk::{Disk, DiskFile, FileSystemKind, OpenMode};
+pub use done::DoneOrdinals;
+pub use error::{Damage, DamageKind, StoreError};
+pub use job::{JobReader, JobStore};
+pub use journal::fill::FillAhead;
+pub use outcomes::Outcomes;
+pub use real_disk::RealDisk;
+pub use store::{Store, StoreOptions};
+pub use types::{
+    BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,
+    OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
+};

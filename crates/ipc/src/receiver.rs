@@ -100,7 +100,11 @@ impl FrameReceiver {
     ///
     /// # Errors
     /// [`RecvError`]
-    pub fn recv(&mut self, payload: &mut Vec<u8>, deadline: Option<Instant>) -> Result<Received<'_>, RecvError> {
+    pub fn recv(
+        &mut self,
+        payload: &mut Vec<u8>,
+        deadline: Option<Instant>,
+    ) -> Result<Received<'_>, RecvError> {
         if let Some(error) = self.failed {
             return Err(error.into());
         }

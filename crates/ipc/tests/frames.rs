@@ -1,10 +1,10 @@
 //! Frames as bytes: round trips, damage, hostile lengths.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::frame::{HEADER_LEN, MAGIC};
 use cofferdam_ipc::{
-    Codec, Decoded, FrameError, FrameHeader, FrameLimits, FrameReceiver, FrameSender, FrameTooLarge, RecvError,
-    SendError, Stream, decode_frame,
+    Codec, Decoded, FrameError, FrameHeader, FrameLimits, FrameReceiver, FrameSender, FrameTooLarge,
+    RecvError, SendError, Stream, decode_frame,
 };
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -117,7 +117,9 @@ fn decoded(mut bytes: &[u8]) -> Seen {
                 frames.push((kind, message.to_vec(), payload.to_vec()));
                 bytes = &bytes[consumed..];
             }
-            Ok(Decoded::Incomplete { .. }) if bytes.is_empty() => return (frames, RecvError::Closed.to_string()),
+            Ok(Decoded::Incomplete { .. }) if bytes.is_empty() => {
+                return (frames, RecvError::Closed.to_string());
+            }
             Ok(Decoded::Incomplete { .. }) => return (frames, RecvError::Truncated.to_string()),
             Err(error) => return (frames, error.to_string()),
         }
@@ -152,7 +154,9 @@ fn received(bytes: &[u8], piece: usize) -> Seen {
 
 #[test]
 fn a_frame_over_the_limits_is_refused_before_memory_is_set_aside() {
-    for (message_len, payload_len) in [(301, 0), (u32::MAX, 0), (0, 100_001), (0, u32::MAX), (u32::MAX, u32::MAX)] {
+    for (message_len, payload_len) in
+        [(301, 0), (u32::MAX, 0), (0, 100_001), (0, u32::MAX), (u32::MAX, u32::MAX)]
+    {
         let (host, child) = Stream::pair().unwrap();
         let (_reader, mut writer) = child.into_stream().unwrap().split();
         writer.write_all(&mut [IoSlice::new(&header(message_len, payload_len))], None).unwrap();

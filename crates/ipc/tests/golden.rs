@@ -1,5 +1,5 @@
 //! The golden files were made from the specification by another program: both must agree byte for byte.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::handshake::{Agreement, BuildId, Hello, Rejection, Token, Welcome};
 use cofferdam_ipc::{Codec, CodecSet, Decoded, FrameLimits, FrameSender, Stream, decode_frame};
@@ -54,7 +54,9 @@ fn sent(codec: Codec, kind: u8, message: Option<&Sample>, payload: &[u8]) -> Vec
 fn assert_frame(golden: &[u8], codec: Codec) {
     assert_eq!(sent(codec, 7, Some(&sample()), &payload()), golden);
     let decoded = decode_frame(golden, &FrameLimits::default()).unwrap();
-    let Decoded::Frame { kind: 7, message, payload: found, consumed } = decoded else { panic!("{decoded:?}") };
+    let Decoded::Frame { kind: 7, message, payload: found, consumed } = decoded else {
+        panic!("{decoded:?}")
+    };
     assert_eq!(codec.decode::<Sample>(message).unwrap(), sample());
     assert_eq!((found, consumed), (payload().as_slice(), golden.len()));
 }

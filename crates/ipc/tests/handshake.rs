@@ -1,9 +1,9 @@
 //! Who may talk to whom, and in which words.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::handshake::{
-    Agreement, BuildId, GreetingError, HELLO_LEN, HandshakeError, Hello, Rejection, Terms, Token, WELCOME_LEN, Welcome,
-    greet, welcome,
+    Agreement, BuildId, GreetingError, HELLO_LEN, HandshakeError, Hello, Rejection, Terms, Token,
+    WELCOME_LEN, Welcome, greet, welcome,
 };
 use cofferdam_ipc::{Codec, CodecSet, FrameLimits, ReadHalf, Stream, WriteHalf};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -35,10 +35,14 @@ fn pair() -> ((ReadHalf, WriteHalf), (ReadHalf, WriteHalf)) {
 }
 
 /// Both sides at once.
-fn shake(terms: &Terms, hello: &Hello) -> (Result<Agreement, HandshakeError>, Result<Agreement, HandshakeError>) {
+fn shake(
+    terms: &Terms,
+    hello: &Hello,
+) -> (Result<Agreement, HandshakeError>, Result<Agreement, HandshakeError>) {
     let (mut host, mut worker) = pair();
     std::thread::scope(|scope| {
-        let host = scope.spawn(move || welcome((&mut host.0, &mut host.1), terms, None).map(|(_, agreement)| agreement));
+        let host = scope
+            .spawn(move || welcome((&mut host.0, &mut host.1), terms, None).map(|(_, agreement)| agreement));
         let worker = greet((&mut worker.0, &mut worker.1), hello, None);
         (host.join().unwrap(), worker)
     })

@@ -138,7 +138,11 @@ fn manual_event() -> io::Result<OwnedHandle> {
     // SAFETY: no pointers; a fresh handle is ours alone.
     unsafe {
         let event = CreateEventW(ptr::null(), 1, 0, ptr::null());
-        if event.is_null() { Err(io::Error::last_os_error()) } else { Ok(OwnedHandle::from_raw_handle(event)) }
+        if event.is_null() {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(OwnedHandle::from_raw_handle(event))
+        }
     }
 }
 

@@ -136,10 +136,7 @@ impl Socket {
 }
 
 /// Lets `poll` wait until the deadline; an interruption by a signal is a wake-up like any other.
-fn wait(
-    deadline: Option<Instant>,
-    poll: impl FnOnce(Option<&Timespec>) -> io::Result<()>,
-) -> io::Result<()> {
+fn wait(deadline: Option<Instant>, poll: impl FnOnce(Option<&Timespec>) -> io::Result<()>) -> io::Result<()> {
     let timeout = remaining(deadline)?.map(timespec);
     match poll(timeout.as_ref()) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
@@ -168,4 +165,43 @@ fn recv_append(
     // SAFETY: the first `read` bytes of the spare capacity are now initialised.
     unsafe { buf.set_len(len + read) };
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Socket;
+    use std::io::{self, IoSlice};
+    use std::process::Command;
+
+    const ROLE: &str = "COFFERDAM_IPC_TEST_CHILD";
+
+    /// Rust programs ignore SIGPIPE, hosts written in C need not: the child restores the default and would die of it.
+    #[test]
+    fn a_write_to_a_dead_peer_raises_no_signal() {
+        if std::env::var_os(ROLE).is_some() {
+            return write_to_a_dead_peer();
+        }
+        #[allow(clippy::disallowed_methods, reason = "the signal would end the test program itself")]
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["sys::unix::tests::a_write_to_a_dead_peer_raises_no_signal", "--exact", "--nocapture"])
+            .env(ROLE, "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", output.status);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+    }
+
+    fn write_to_a_dead_peer() {
+        #[expect(unsafe_code, reason = "std cannot restore a signal's default")]
+        // SAFETY: no handler is involved.
+        unsafe {
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        }
+        let (socket, peer) = Socket::pair().unwrap();
+        drop(peer);
+        for parts in [&[IoSlice::new(b"one")][..], &[IoSlice::new(b"several"), IoSlice::new(b"parts")]] {
+            let error = socket.write(parts, None).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
 }

@@ -21,6 +21,8 @@ pub(super) enum Breach {
     Payload(&'static str),
     #[error("replies from offset {offset} with count {count} whose payload holds {found} good entries in {len} bytes")]
     Replies { offset: u32, count: u32, found: u64, len: usize },
+    #[error("more answers than items")]
+    Unasked,
     #[error(transparent)]
     Failure(#[from] protocol::UnknownFailureCode),
 }
@@ -70,6 +72,7 @@ fn take(received: &Received<'_>, payload: &mut Buffer, stage: &mut Stage, worker
             let replies: protocol::Replies = decode(received)?;
             require(*stage == Stage::Ready, "Replies")?;
             check_replies(&replies, payload)?;
+            charge(worker, replies.count)?;
             let outputs = std::mem::take(payload);
             let protocol::Replies { lease, offset, count, .. } = replies;
             worker.emit(WorkerEvent::Replied(ReplyBatch { lease: LeaseId(lease), offset, count, outputs }));
@@ -79,6 +82,7 @@ fn take(received: &Received<'_>, payload: &mut Buffer, stage: &mut Stage, worker
             let failed: protocol::Failed = decode(received)?;
             require(*stage == Stage::Ready, "Failed")?;
             require_no_payload(payload, "Failed")?;
+            charge(worker, 1)?;
             let failure = failure(failed.kind, failed.retry_after_ms, &failed.message)?;
             worker.emit(WorkerEvent::Failed { lease: LeaseId(failed.lease), offset: failed.offset, failure });
         }
@@ -86,6 +90,7 @@ fn take(received: &Received<'_>, payload: &mut Buffer, stage: &mut Stage, worker
             let returned: protocol::Returned = decode(received)?;
             require(*stage == Stage::Ready, "Returned")?;
             require_no_payload(payload, "Returned")?;
+            charge(worker, 1)?;
             worker.emit(WorkerEvent::Returned { lease: LeaseId(returned.lease), from: returned.from });
         }
         protocol::Ready::KIND => {
@@ -122,6 +127,11 @@ fn decode<M: Message + DeserializeOwned>(received: &Received<'_>) -> Result<M, B
 
 fn require(in_order: bool, name: &'static str) -> Result<(), Breach> {
     if in_order { Ok(()) } else { Err(Breach::Order(name)) }
+}
+
+/// Who answers more often than he was asked could fill the host's memory with events.
+fn charge(worker: &Worker, answers: u32) -> Result<(), Breach> {
+    if worker.charge(answers) { Ok(()) } else { Err(Breach::Unasked) }
 }
 
 fn require_no_payload(payload: &[u8], name: &'static str) -> Result<(), Breach> {

@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn private(parent: &Path, name: &str) -> std::path::PathBuf {
-        let made = tempfile::Builder::new().prefix(name).tempdir_in(parent).unwrap();
+        let made = dirs::private_builder().prefix(name).tempdir_in(parent).unwrap();
         made.keep()
     }
 
@@ -84,7 +84,7 @@ mod tests {
         let strange = private(parent.path(), "other-");
         drop(claim(&old_dead).unwrap());
         let alive = claim(&old_alive).unwrap();
-        [&old_dead, &old_alive, &strange].map(|path| age(path));
+        [&old_dead, &old_alive, &strange].into_iter().for_each(|path| age(path));
 
         sweep_beside(&mine);
 

@@ -56,7 +56,10 @@ fn breach(findings: &Findings) -> String {
 
 fn by_itself(findings: &Findings, record: Option<&Record>) -> Exit {
     let natural = natural(&findings.raw, record);
+    let lost_host = natural == Exit::Code(exit_code::HOST_LOST.into());
     match &findings.violation {
+        // The host is here: the worker spoilt its end of the connection.
+        None if lost_host => return Exit::ProtocolViolation("it lost the connection to its host".into()),
         // Memory that is torn up often spoils the socket first: the signal says more. But a worker that broke the
         // protocol and then left, or was killed by a stranger, is judged by the breach.
         Some(what) if !is_crash_signal(&natural) => return Exit::ProtocolViolation(what.clone()),

@@ -202,6 +202,7 @@ impl Instrument for SlotRecorder {
         self.write(layout::BREADCRUMB_HEAD, layout::BREADCRUMBS, 8, text);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a paused item polls the control page; cancel, and the death of the host, end the wait")]
     fn check(&self) -> Result<(), Interrupted> {
         let control = &self.recorder.control;
         loop {

@@ -51,6 +51,9 @@ pub(crate) mod worker;
 #[cfg(windows)]
 #[path = "windows/worker.rs"]
 pub(crate) mod worker;
+#[cfg(unix)]
+#[path = "unix/descriptors.rs"]
+mod descriptors;
 #[cfg(target_os = "linux")]
 #[path = "linux/parent.rs"]
 mod parent;

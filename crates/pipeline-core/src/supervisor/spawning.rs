@@ -71,13 +71,18 @@ impl Supervisor {
 
     /// Lets workers go that are above the capacity, as soon as they hold nothing.
     pub(super) fn dismiss_surplus(&mut self, turn: &mut Turn<'_>) {
-        let mut surplus = self.places_taken().saturating_sub(u64::from(self.capacity));
+        let staying = |worker: &&Worker| match worker.state {
+            State::Starting { .. } | State::Ready(Duty::Open | Duty::Trial) => true,
+            State::Ready(Duty::Retiring) | State::Stopping { .. } | State::Dying { .. } => false,
+        };
+        let staying = self.workers.iter().filter(staying).count();
+        let mut surplus = staying.saturating_sub(self.capacity as usize);
         for at in 0..self.workers.len() {
             let retiring = matches!(self.workers[at].state, State::Ready(Duty::Retiring));
             if self.workers[at].leases.is_empty() && (retiring || (surplus > 0 && self.workers[at].is_idle()))
             {
                 self.stop(at, turn);
-                surplus = surplus.saturating_sub(1);
+                surplus = surplus.saturating_sub(usize::from(!retiring));
             }
         }
     }

@@ -1,0 +1,81 @@
+//! Large outputs: staged, synced, renamed, and only then committed.
+
+use crate::disk::{Disk, OpenMode, write_all_at};
+use crate::{BlobRef, StoreError, random};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Where committed blobs lie, named by their hash.
+pub(crate) const BLOBS: &str = "blobs";
+/// Where they lie before; emptied when a job is opened.
+pub(crate) const STAGING: &str = "staging";
+
+const COPY_CHUNK: usize = 256 << 10;
+
+/// Copies `content` into the store; durable when this returns, but no outcome yet.
+pub(crate) fn put(disk: &dyn Disk, dir: &Path, content: &mut dyn Read) -> Result<BlobRef, StoreError> {
+    let staged = dir.join(STAGING).join(format!("{:016x}", random::number()?));
+    let result = stage(disk, &staged, content).and_then(|blob| {
+        let path = path_of(dir, &blob);
+        disk.rename(&staged, &path).map_err(|error| StoreError::io("rename to", &path, error))?;
+        let blobs = dir.join(BLOBS);
+        disk.sync_dir(&blobs).map_err(|error| StoreError::io("sync", &blobs, error))?;
+        Ok(blob)
+    });
+    if result.is_err() {
+        // What stays is emptied by the next opening.
+        let _ = disk.remove_file(&staged);
+    }
+    result
+}
+
+fn stage(disk: &dyn Disk, path: &Path, content: &mut dyn Read) -> Result<BlobRef, StoreError> {
+    let failed = |op, error| StoreError::io(op, path, error);
+    let file = disk.open(path, OpenMode::CreateNew).map_err(|error| failed("create", error))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buf = vec![0; COPY_CHUNK];
+    let mut len = 0;
+    loop {
+        let read = match content.read(&mut buf) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(failed("read what goes into", error)),
+        };
+        hasher.update(&buf[..read]);
+        write_all_at(file.as_ref(), &buf[..read], len).map_err(|error| failed("write to", error))?;
+        len += read as u64;
+    }
+    file.sync_data().map_err(|error| failed("sync", error))?;
+    Ok(BlobRef { len, hash: *hasher.finalize().as_bytes() })
+}
+
+/// Reads a blob and checks that it is what was committed.
+pub(crate) fn read(disk: &dyn Disk, dir: &Path, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
+    let path = path_of(dir, blob);
+    let damaged = || StoreError::BlobDamaged { path: path.clone() };
+    let bytes = match crate::disk::read_whole(disk, &path, blob.len) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            return Err(damaged());
+        }
+        Err(error) => return Err(StoreError::io("read", &path, error)),
+    };
+    let is_intact = bytes.len() as u64 == blob.len && *blake3::hash(&bytes).as_bytes() == blob.hash;
+    if is_intact { Ok(bytes) } else { Err(damaged()) }
+}
+
+/// Removes what was staged and never committed.
+pub(crate) fn empty_staging(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    let staging = dir.join(STAGING);
+    let names = disk.read_dir(&staging).map_err(|error| StoreError::io("list", &staging, error))?;
+    for name in names {
+        let path = staging.join(name);
+        disk.remove_file(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+    }
+    Ok(())
+}
+
+fn path_of(dir: &Path, blob: &BlobRef) -> PathBuf {
+    dir.join(BLOBS).join(blob.file_name())
+}

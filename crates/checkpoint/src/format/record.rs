@@ -1,0 +1,357 @@
+//! Records: what the body of a frame consists of.
+//!
+//! A record is a tag byte and then fields. The tag's low six bits are the kind; two bits say whether a step number and
+//! a fingerprint follow. A run of outputs is copied into its record as it came.
+
+use super::bytes::{Malformed, Reader, put_bytes, put_varint};
+use super::evidence;
+use crate::{BlobRef, KeyRef, Note};
+use cofferdam_pipeline_core::{Evidence, Fingerprint, OutcomeKind};
+
+pub(crate) const KIND_COMPLETED_RUN: u8 = 1;
+pub(crate) const KIND_COMPLETED: u8 = 2;
+pub(crate) const KIND_COMPLETED_BLOB: u8 = 3;
+pub(crate) const KIND_SET_ASIDE: u8 = 4;
+pub(crate) const KIND_NOTE: u8 = 5;
+pub(crate) const KIND_LEASE_STARTED: u8 = 6;
+/// Kept for later: a job's state changed (paused, resumed, description replaced).
+pub(crate) const KIND_JOB_STATE: u8 = 7;
+/// Kept for later: an outcome is withdrawn, its item is to be tried again.
+#[cfg(test)]
+pub(crate) const KIND_WITHDRAWN: u8 = 8;
+/// Kept for later: an item that was added to a running job, stored whole.
+#[cfg(test)]
+pub(crate) const KIND_ITEM: u8 = 9;
+
+/// A step number follows the tag; without it the step is 0.
+pub(crate) const TAG_STEP: u8 = 0x40;
+/// A fingerprint follows the identity.
+pub(crate) const TAG_FINGERPRINT: u8 = 0x80;
+const TAG_KIND_MASK: u8 = 0x3f;
+
+/// The kinds as the spec lists them.
+#[cfg(test)]
+pub(crate) const KINDS: &[(u8, &str)] = &[
+    (KIND_COMPLETED_RUN, "completed run"),
+    (KIND_COMPLETED, "completed"),
+    (KIND_COMPLETED_BLOB, "completed blob"),
+    (KIND_SET_ASIDE, "set aside"),
+    (KIND_NOTE, "note"),
+    (KIND_LEASE_STARTED, "lease started"),
+    (KIND_JOB_STATE, "job state"),
+    (KIND_WITHDRAWN, "withdrawn"),
+    (KIND_ITEM, "item"),
+];
+
+/// One record, borrowed from a verified body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record<'a> {
+    CompletedRun {
+        first: u64,
+        count: u32,
+        attempts: u32,
+        step: u32,
+        entries: &'a [u8],
+    },
+    Completed {
+        item: Item<'a>,
+        attempts: u32,
+        step: u32,
+        output: &'a [u8],
+    },
+    CompletedBlob {
+        item: Item<'a>,
+        attempts: u32,
+        step: u32,
+        blob: BlobRef,
+    },
+    SetAside {
+        item: Item<'a>,
+        kind: OutcomeKind,
+        attempts: u32,
+        step: u32,
+        evidence: &'a [u8],
+    },
+    Note {
+        key: KeyRef<'a>,
+        note: Note,
+    },
+    LeaseStarted {
+        epoch: u64,
+        worker: u32,
+        lease: u32,
+        items: Vec<LeaseItems<'a>>,
+    },
+    /// A kind that this version only passes over.
+    Other,
+}
+
+/// Who an outcome is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Item<'a> {
+    pub(crate) key: KeyRef<'a>,
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
+
+/// Items of a lease, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseItems<'a> {
+    Ordinals { first: u64, count: u32 },
+    Key(&'a [u8]),
+}
+
+impl Record<'_> {
+    /// Outcomes in the record, so lsns that it takes.
+    pub(crate) fn outcomes(&self) -> u32 {
+        match self {
+            Self::CompletedRun { count, .. } => *count,
+            Self::Completed { .. } | Self::CompletedBlob { .. } | Self::SetAside { .. } => 1,
+            Self::Note { .. } | Self::LeaseStarted { .. } | Self::Other => 0,
+        }
+    }
+}
+
+/// Begins a record whose last field, `len` bytes, the caller appends.
+pub(crate) fn put_completed_run(out: &mut Vec<u8>, first: u64, count: u32, attempts: u32, entries: &[u8]) {
+    out.push(KIND_COMPLETED_RUN);
+    put_varint(out, first);
+    put_varint(out, count.into());
+    put_varint(out, attempts.into());
+    put_bytes(out, entries);
+}
+
+pub(crate) fn put_completed(out: &mut Vec<u8>, item: Item<'_>, attempts: u32, output: &[u8]) {
+    put_item(out, KIND_COMPLETED, item);
+    put_varint(out, attempts.into());
+    put_bytes(out, output);
+}
+
+pub(crate) fn put_completed_blob(out: &mut Vec<u8>, item: Item<'_>, attempts: u32, blob: &BlobRef) {
+    put_item(out, KIND_COMPLETED_BLOB, item);
+    put_varint(out, attempts.into());
+    put_varint(out, blob.len);
+    out.extend_from_slice(&blob.hash);
+}
+
+pub(crate) fn put_set_aside(
+    out: &mut Vec<u8>,
+    item: Item<'_>,
+    kind: OutcomeKind,
+    attempts: u32,
+    what: &Evidence,
+) {
+    put_item(out, KIND_SET_ASIDE, item);
+    out.push(outcome_code(kind));
+    put_varint(out, attempts.into());
+    let mut fields = Vec::new();
+    evidence::encode(what, &mut fields);
+    put_bytes(out, &fields);
+}
+
+pub(crate) fn put_note(out: &mut Vec<u8>, key: KeyRef<'_>, note: &Note) {
+    out.push(KIND_NOTE);
+    put_key(out, key);
+    for number in [note.crashes, note.failures, note.foreign_kills, note.host_deaths] {
+        put_varint(out, number.into());
+    }
+}
+
+/// `holder` is the session's epoch, the worker and the lease.
+pub(crate) fn put_lease_started<'a>(
+    out: &mut Vec<u8>,
+    (epoch, worker, lease): (u64, u32, u32),
+    items: impl ExactSizeIterator<Item = LeaseItems<'a>>,
+) {
+    out.push(KIND_LEASE_STARTED);
+    put_varint(out, epoch);
+    put_varint(out, worker.into());
+    put_varint(out, lease.into());
+    put_varint(out, items.len() as u64);
+    for item in items {
+        match item {
+            LeaseItems::Ordinals { first, count } => {
+                put_key(out, KeyRef::Ordinal(first));
+                put_varint(out, count.into());
+            }
+            LeaseItems::Key(key) => put_key(out, KeyRef::Bytes(key)),
+        }
+    }
+}
+
+fn put_item(out: &mut Vec<u8>, kind: u8, item: Item<'_>) {
+    out.push(kind | if item.fingerprint.is_some() { TAG_FINGERPRINT } else { 0 });
+    put_key(out, item.key);
+    if let Some(fingerprint) = item.fingerprint {
+        out.extend_from_slice(&fingerprint.0);
+    }
+}
+
+/// A varint whose lowest bit tells an ordinal (0) from the length of a key (1).
+fn put_key(out: &mut Vec<u8>, key: KeyRef<'_>) {
+    match key {
+        KeyRef::Ordinal(ordinal) => put_varint(out, ordinal << 1),
+        KeyRef::Bytes(bytes) => {
+            put_varint(out, (bytes.len() as u64) << 1 | 1);
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+pub(crate) fn outcome_code(kind: OutcomeKind) -> u8 {
+    match kind {
+        OutcomeKind::Completed => 0,
+        OutcomeKind::Failed => 1,
+        OutcomeKind::Quarantined => 2,
+        OutcomeKind::Cancelled => 3,
+    }
+}
+
+/// The records of a body, in order; after a malformed one there is no more.
+pub(crate) fn records(body: &[u8]) -> impl Iterator<Item = Result<Record<'_>, Malformed>> {
+    let mut r = Reader(body);
+    std::iter::from_fn(move || {
+        if r.is_empty() {
+            return None;
+        }
+        let record = read_record(&mut r);
+        if record.is_err() {
+            r = Reader(&[]);
+        }
+        Some(record)
+    })
+}
+
+fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
+    let tag = r.u8()?;
+    let step = if tag & TAG_STEP == 0 { 0 } else { r.varint_u32()? };
+    let fingerprinted = tag & TAG_FINGERPRINT != 0;
+    match tag & TAG_KIND_MASK {
+        KIND_COMPLETED_RUN => {
+            let (first, count, attempts) = (r.varint()?, r.varint_u32()?, r.varint_u32()?);
+            first.checked_add(count.into()).ok_or(Malformed)?;
+            Ok(Record::CompletedRun { first, count, attempts, step, entries: r.bytes()? })
+        }
+        KIND_COMPLETED => Ok(Record::Completed {
+            item: read_item(r, fingerprinted)?,
+            attempts: r.varint_u32()?,
+            step,
+            output: r.bytes()?,
+        }),
+        KIND_COMPLETED_BLOB => Ok(Record::CompletedBlob {
+            item: read_item(r, fingerprinted)?,
+            attempts: r.varint_u32()?,
+            step,
+            blob: BlobRef { len: r.varint()?, hash: r.array()? },
+        }),
+        KIND_SET_ASIDE => {
+            let item = read_item(r, fingerprinted)?;
+            let kind = read_outcome_kind(r.u8()?)?;
+            Ok(Record::SetAside { item, kind, attempts: r.varint_u32()?, step, evidence: r.bytes()? })
+        }
+        KIND_NOTE => {
+            let key = read_key(r)?;
+            let note = Note {
+                crashes: r.varint_u32()?,
+                failures: r.varint_u32()?,
+                foreign_kills: r.varint_u32()?,
+                host_deaths: r.varint_u32()?,
+            };
+            Ok(Record::Note { key, note })
+        }
+        KIND_LEASE_STARTED => read_lease_started(r),
+        // All later kinds begin with the length of the rest.
+        KIND_JOB_STATE..=TAG_KIND_MASK => r.bytes().map(|_| Record::Other),
+        _ => Err(Malformed),
+    }
+}
+
+fn read_lease_started<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
+    let (epoch, worker, lease) = (r.varint()?, r.varint_u32()?, r.varint_u32()?);
+    let mut items = Vec::new();
+    for _ in 0..r.varint()? {
+        items.push(match read_key(r)? {
+            KeyRef::Ordinal(first) => LeaseItems::Ordinals { first, count: r.varint_u32()? },
+            KeyRef::Bytes(key) => LeaseItems::Key(key),
+        });
+    }
+    Ok(Record::LeaseStarted { epoch, worker, lease, items })
+}
+
+fn read_item<'a>(r: &mut Reader<'a>, fingerprinted: bool) -> Result<Item<'a>, Malformed> {
+    let key = read_key(r)?;
+    let fingerprint = if fingerprinted { Some(Fingerprint(r.array()?)) } else { None };
+    Ok(Item { key, fingerprint })
+}
+
+fn read_key<'a>(r: &mut Reader<'a>) -> Result<KeyRef<'a>, Malformed> {
+    let number = r.varint()?;
+    if number & 1 == 0 {
+        return Ok(KeyRef::Ordinal(number >> 1));
+    }
+    let len = usize::try_from(number >> 1).map_err(|_| Malformed)?;
+    Ok(KeyRef::Bytes(r.take(len)?))
+}
+
+fn read_outcome_kind(code: u8) -> Result<OutcomeKind, Malformed> {
+    match code {
+        0 => Ok(OutcomeKind::Completed),
+        1 => Ok(OutcomeKind::Failed),
+        2 => Ok(OutcomeKind::Quarantined),
+        3 => Ok(OutcomeKind::Cancelled),
+        _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_every_kind_come_back_in_order() {
+        let item = Item { key: KeyRef::Bytes(b"k\xff"), fingerprint: Some(Fingerprint([3; 16])) };
+        let plain = Item { key: KeyRef::Ordinal(9), fingerprint: None };
+        let blob = BlobRef { len: 7, hash: [5; 32] };
+        let note = Note { crashes: 1, failures: 2, foreign_kills: 3, host_deaths: 4 };
+        let lease = [LeaseItems::Ordinals { first: 4, count: 2 }, LeaseItems::Key(b"")];
+        let mut body = Vec::new();
+        put_completed_run(&mut body, 100, 2, 1, &[1, b'a', 0]);
+        put_completed(&mut body, item, 2, b"out");
+        put_completed_blob(&mut body, plain, 1, &blob);
+        put_set_aside(&mut body, plain, OutcomeKind::Failed, 3, &Evidence::default());
+        put_note(&mut body, KeyRef::Bytes(b""), &note);
+        put_lease_started(&mut body, (9, 1, 2), lease.iter().copied());
+        body.extend_from_slice(&[KIND_WITHDRAWN, 1, 0]);
+        let read: Vec<_> = records(&body).map(|record| record.unwrap()).collect();
+        assert_eq!(
+            read,
+            [
+                Record::CompletedRun { first: 100, count: 2, attempts: 1, step: 0, entries: &[1, b'a', 0] },
+                Record::Completed { item, attempts: 2, step: 0, output: b"out" },
+                Record::CompletedBlob { item: plain, attempts: 1, step: 0, blob },
+                Record::SetAside {
+                    item: plain,
+                    kind: OutcomeKind::Failed,
+                    attempts: 3,
+                    step: 0,
+                    evidence: &[]
+                },
+                Record::Note { key: KeyRef::Bytes(b""), note },
+                Record::LeaseStarted { epoch: 9, worker: 1, lease: 2, items: lease.to_vec() },
+                Record::Other,
+            ]
+        );
+        for cut in 1..body.len() {
+            records(&body[..cut]).for_each(drop);
+        }
+    }
+
+    #[test]
+    fn a_record_costs_at_most_12_bytes_in_a_group_and_40_alone() {
+        let mut body = Vec::new();
+        put_completed(&mut body, Item { key: KeyRef::Bytes(&[b'k'; 60]), fingerprint: None }, 1, &[0; 200]);
+        let overhead = body.len() - 260;
+        assert!(overhead <= 12, "{overhead}");
+        let alone = overhead + super::super::frame::HEADER_LEN + super::super::frame::TRAILER_LEN;
+        assert!(alone <= 40, "{alone}");
+    }
+}

@@ -1,0 +1,518 @@
+//! One job, open for work.
+
+use crate::disk::{Disk, DiskFile};
+use crate::format::description::Description;
+use crate::format::record::{LeaseItems, put_lease_started, put_note};
+use crate::format::segment::SegmentHeader;
+use crate::index::Standing;
+use crate::journal::chain::Chain;
+use crate::journal::create::begin_segment;
+use crate::journal::fill::FillAhead;
+use crate::journal::group::State;
+use crate::journal::head_file::HeadFile;
+use crate::journal::lead::{Journal, OnCommit, Tip, lock};
+use crate::journal::recovery::{Recovered, Scope, recover};
+use crate::outcomes::{Outcomes, View};
+use crate::owner_file::{self, OwnerFile};
+use crate::{
+    Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note, OpenLease,
+    OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
+};
+use cofferdam_pipeline_core::{Fingerprint, Identities};
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// One job, open for work: nobody else can open it before this handle is finished or dropped.
+///
+/// All methods may be called from any thread. Dropping it makes durable what was submitted, unless that fails.
+#[derive(Debug)]
+pub struct JobStore {
+    journal: Arc<Journal>,
+    description: Description,
+    previous_owner: Option<OwnerInfo>,
+    open_leases: Vec<OpenLease>,
+    report: Mutex<RecoveryReport>,
+    owner: Mutex<OwnerFile>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Last, so that the lock outlives every write; `None` once the job is closed.
+    lock: Mutex<Option<Box<dyn DiskFile>>>,
+}
+
+impl JobStore {
+    /// Opens the job in `dir`, whose lock the caller has taken.
+    pub(crate) fn open(
+        dir: &Path,
+        options: &StoreOptions,
+        lock_file: Box<dyn DiskFile>,
+    ) -> Result<Self, StoreError> {
+        let disk = options.disk.clone();
+        let previous = owner_file::read(disk.as_ref(), dir);
+        let recovered = recover(disk.as_ref(), dir, Scope::Accepted)?;
+        blob::empty_staging(disk.as_ref(), dir)?;
+        let generation = previous.as_ref().map_or(0, |(generation, _)| *generation);
+        let open_leases = recovered.index.open_leases();
+        let description = recovered.content.description.clone();
+        let report = recovered.report.clone();
+        let parts = Parts::begin(disk.as_ref(), dir, recovered, fill_for(options, dir))?;
+        let owner = OwnerFile::take_over(disk.as_ref(), dir, generation, parts.tip.appender.header.epoch)?;
+        let journal = Arc::new(Journal {
+            disk,
+            dir: dir.to_owned(),
+            durability: options.durability,
+            fill: fill_for(options, dir),
+            idle: options.idle_mark,
+            state: Mutex::new(State::new(parts.index, parts.next_lsn, 1)),
+            work: std::sync::Condvar::new(),
+            done: std::sync::Condvar::new(),
+            tip: Mutex::new(parts.tip),
+            chain: Mutex::new(parts.chain),
+            head: Mutex::new(parts.head),
+            on_commit: Mutex::new(None),
+        });
+        let writer = Mutex::new(Some(spawn_writer(&journal)?));
+        Ok(Self {
+            journal,
+            description,
+            previous_owner: previous.map(|(_, info)| info),
+            open_leases,
+            report: Mutex::new(report),
+            owner: Mutex::new(owner),
+            writer,
+            lock: Mutex::new(Some(lock_file)),
+        })
+    }
+
+    /// The job's name, as it was given.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.description.name
+    }
+
+    /// What the job was made with.
+    #[must_use]
+    pub fn spec(&self) -> &JobSpec {
+        &self.description.spec
+    }
+
+    /// Durable outcomes by kind.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.journal.counts()
+    }
+
+    /// The highest durable lsn, 0 when there is none.
+    #[must_use]
+    pub fn durable_lsn(&self) -> u64 {
+        lock(&self.journal.state).durable_lsn
+    }
+
+    /// What the last opening found and did about the traces of an unclean end.
+    #[must_use]
+    pub fn recovery(&self) -> RecoveryReport {
+        lock(&self.report).clone()
+    }
+
+    /// What is known about an item, submitted outcomes included.
+    #[must_use]
+    pub fn lookup(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Lookup {
+        lock(&self.journal.state).index.lookup(key, fingerprint)
+    }
+
+    /// What is known against an item without an outcome.
+    #[must_use]
+    pub fn prior(&self, key: KeyRef<'_>) -> Option<Note> {
+        lock(&self.journal.state).index.note(key)
+    }
+
+    /// Whether anything is known against any item: otherwise nobody need ask.
+    #[must_use]
+    pub fn has_notes(&self) -> bool {
+        lock(&self.journal.state).index.has_notes()
+    }
+
+    /// The ordinals that have an outcome now, as a value: no lock is taken to ask it.
+    #[must_use]
+    pub fn done_ordinals(&self) -> DoneOrdinals {
+        DoneOrdinals::new(lock(&self.journal.state).index.done_ordinals().clone())
+    }
+
+    /// Keys that have an outcome.
+    #[must_use]
+    pub fn keys_len(&self) -> u64 {
+        lock(&self.journal.state).index.keys_len() as u64
+    }
+
+    /// Begins a pass over the keys of a source: no key counts as seen any more.
+    pub fn begin_pass(&self) {
+        lock(&self.journal.state).index.begin_pass();
+    }
+
+    /// [`Self::lookup`] for a key that the pass has come to; outcomes submitted meanwhile count as seen, too.
+    pub fn see(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Lookup {
+        lock(&self.journal.state).index.see(key, fingerprint)
+    }
+
+    /// Keys with an outcome that the pass has not come to: at its end, those that are gone from the source.
+    #[must_use]
+    pub fn unseen_keys(&self) -> u64 {
+        lock(&self.journal.state).index.unseen()
+    }
+
+    /// Says who hears of commits from now on.
+    pub fn on_commit(&self, callback: impl Fn(CommitEvent) + Send + Sync + 'static) {
+        let callback: OnCommit = Arc::new(callback);
+        *lock(&self.journal.on_commit) = Some(callback);
+    }
+
+    /// Takes a batch for the next group and returns its ticket: 1, 2, 3… within this handle.
+    ///
+    /// Returns at once, but while 32 MiB wait for the disk it blocks. Outputs of more than 1 MiB become blobs here, which
+    /// takes a sync each.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyDone`] when an item has an outcome for the same input: nothing of the batch is taken.
+    /// [`StoreError::Indeterminate`] after a failure, until [`Self::reopen`].
+    pub fn submit(&self, batch: Batch<'_>) -> Result<u64, StoreError> {
+        self.journal.submit(&self.spill(batch)?)
+    }
+
+    /// Takes a batch, and returns the lsn of its last outcome when it is durable. Nothing waits for company meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`Self::submit`], and those of writing: then it is indeterminate whether the batch is durable.
+    pub fn commit(&self, batch: Batch<'_>) -> Result<u64, StoreError> {
+        self.journal.commit(&self.spill(batch)?)
+    }
+
+    fn spill<'a>(&self, batch: Batch<'a>) -> Result<Batch<'a>, StoreError> {
+        batch.spill_large(|mut output| self.put_blob(&mut output))
+    }
+
+    /// Writes what was submitted without waiting for company; does not wait for the end of that.
+    pub fn flush(&self) {
+        self.journal.flush();
+    }
+
+    /// Waits until an outcome after `lsn` is durable, or the handle fails or closes, or the time is over; says how far it is.
+    #[must_use]
+    pub fn wait_durable_after(&self, lsn: u64, timeout: Duration) -> u64 {
+        let state = lock(&self.journal.state);
+        let is_waiting = |state: &mut State| state.durable_lsn <= lsn && state.refusal().is_none();
+        let waited = self.journal.done.wait_timeout_while(state, timeout, is_waiting);
+        waited.unwrap_or_else(PoisonError::into_inner).0.durable_lsn
+    }
+
+    /// Remembers what is known against an item. Survives this process at once, a power cut with the next commit.
+    ///
+    /// # Errors
+    /// Those of writing, which poison the handle.
+    pub fn note(&self, key: KeyRef<'_>, note: Note) -> Result<(), StoreError> {
+        let key = batch::checked_key(key)?;
+        self.journal.append_unsynced(|_, records| put_note(records, key, &note))?;
+        lock(&self.journal.state).index.set_note(key, note);
+        Ok(())
+    }
+
+    /// Remembers that a worker is about to get these items; call it before it does. Survives this process at once.
+    ///
+    /// # Errors
+    /// Those of writing, which poison the handle.
+    pub fn lease_started(
+        &self,
+        worker: u32,
+        lease: u32,
+        identities: &Identities,
+        range: Range<u32>,
+    ) -> Result<(), StoreError> {
+        let items: Vec<LeaseItems<'_>> = match identities {
+            Identities::Ordinals(_) => identities
+                .ordinal_runs(range)
+                .map(|run| LeaseItems::Ordinals { first: run.first, count: run.count })
+                .collect(),
+            Identities::Keys(table) => range.map(|position| LeaseItems::Key(table.get(position).0)).collect(),
+        };
+        self.journal.append_unsynced(|epoch, records| {
+            put_lease_started(records, (epoch, worker, lease), items.into_iter());
+        })
+    }
+
+    /// Leases that were open when the session before this one ended, as far as their items have no outcome. An item
+    /// among them may have been inside a worker; the recorders of [`Self::previous_owner`]'s workers tell which.
+    #[must_use]
+    pub fn open_leases(&self) -> &[OpenLease] {
+        &self.open_leases
+    }
+
+    /// Who had the job open before, and with which workers.
+    #[must_use]
+    pub fn previous_owner(&self) -> Option<&OwnerInfo> {
+        self.previous_owner.as_ref()
+    }
+
+    /// The workers of the session before, if they can still live: it was on this machine since its last start.
+    #[must_use]
+    pub fn previous_workers(&self) -> &[WorkerEntry] {
+        match &self.previous_owner {
+            Some(owner) if owner.is_this_boot() => &owner.workers,
+            Some(_) | None => &[],
+        }
+    }
+
+    /// Leaves in the owner record who works for this session, for whoever opens the job after our death.
+    ///
+    /// # Errors
+    /// Those of writing; they do not poison the handle.
+    pub fn set_workers(&self, workers: &[WorkerEntry]) -> Result<(), StoreError> {
+        lock(&self.owner).set_workers(workers)
+    }
+
+    /// Copies a large output into the store. It is durable when this returns; a batch then names it.
+    ///
+    /// # Errors
+    /// Those of the disk, which do not poison the handle.
+    pub fn put_blob(&self, content: &mut dyn Read) -> Result<BlobRef, StoreError> {
+        blob::put(self.journal.disk.as_ref(), &self.journal.dir, content)
+    }
+
+    /// Reads a blob, verified against its length and hash.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobDamaged`] when it is not what was committed.
+    pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
+        blob::read(self.journal.disk.as_ref(), &self.journal.dir, blob)
+    }
+
+    /// Durable outcomes after `after_lsn` (0 for all), in order; see [`Outcomes`].
+    #[must_use]
+    pub fn outcomes(&self, after_lsn: u64) -> Outcomes {
+        Outcomes::new(self.journal.disk.clone(), &self.journal.dir, self.journal.clone(), after_lsn)
+    }
+
+    /// Goes on after a failure: reads the journal again and continues in a new segment. Nothing was lost that was
+    /// acknowledged; submit again what comes after [`Reopened::durable_through`]. Without a failure it changes nothing.
+    ///
+    /// # Errors
+    /// Those of opening; the handle then stays as it was, and this may be called again.
+    pub fn reopen(&self) -> Result<Reopened, StoreError> {
+        let mut writer = lock(&self.writer);
+        if lock(&self.journal.state).failure.is_none() {
+            let state = lock(&self.journal.state);
+            return Ok(Reopened { durable_through: state.durable_ticket, lsn: state.durable_lsn });
+        }
+        if let Some(thread) = writer.take() {
+            thread.join().expect("the writer turns errors into values");
+        }
+        let journal = &self.journal;
+        let recovered = recover(journal.disk.as_ref(), &journal.dir, Scope::Accepted)?;
+        let report = recovered.report.clone();
+        let parts = Parts::begin(journal.disk.as_ref(), &journal.dir, recovered, journal.fill)?;
+        lock(&self.owner).set_epoch(parts.tip.appender.header.epoch)?;
+        let lsn = parts.next_lsn - 1;
+        *lock(&journal.tip) = parts.tip;
+        *lock(&journal.head) = parts.head;
+        {
+            let mut chain = lock(&journal.chain);
+            let version = chain.version;
+            *chain = parts.chain;
+            chain.version += version;
+        }
+        let mut state = lock(&journal.state);
+        let durable_through = state.ticket_through(lsn);
+        let next_ticket = state.next_ticket();
+        *state = State::new(parts.index, parts.next_lsn, next_ticket);
+        drop(state);
+        *lock(&self.report) = report;
+        *writer = Some(spawn_writer(journal)?);
+        journal.done.notify_all();
+        Ok(Reopened { durable_through, lsn })
+    }
+
+    /// Ends in an orderly way: everything submitted is durable, marked as such, and HEAD says `state`.
+    ///
+    /// The handle can still be read from; the lock is released, so that the next owner can come.
+    ///
+    /// # Errors
+    /// What kept it from becoming durable.
+    pub fn finish(&self, state: JobState) -> Result<(), StoreError> {
+        self.close(state);
+        match &lock(&self.journal.state).failure {
+            None => Ok(()),
+            Some(error) => Err(error.clone()),
+        }
+    }
+
+    fn close(&self, job_state: JobState) {
+        lock(&self.journal.state).closing.get_or_insert(job_state);
+        self.journal.work.notify_all();
+        self.journal.done.notify_all();
+        if let Some(thread) = lock(&self.writer).take() {
+            thread.join().expect("the writer turns errors into values");
+        }
+        drop(lock(&self.lock).take());
+    }
+}
+
+impl Drop for JobStore {
+    fn drop(&mut self) {
+        self.close(JobState::Running);
+    }
+}
+
+impl View for Journal {
+    fn chain(&self) -> Chain {
+        lock(&self.chain).clone()
+    }
+
+    fn progress(&self) -> (u64, u64, u64) {
+        let chain = lock(&self.chain);
+        (chain.version, chain.durable_end, chain.durable_lsn)
+    }
+
+    fn standing(&self, outcomes: &[(KeyRef<'_>, u64)]) -> Vec<Standing> {
+        let state = lock(&self.state);
+        outcomes.iter().map(|&(key, lsn)| state.index.standing(key, lsn)).collect()
+    }
+}
+
+/// What recovery leaves, with a new segment to continue in.
+struct Parts {
+    index: crate::index::Index,
+    next_lsn: u64,
+    tip: Tip,
+    chain: Chain,
+    head: HeadFile,
+}
+
+impl Parts {
+    fn begin(disk: &dyn Disk, dir: &Path, recovered: Recovered, fill: FillAhead) -> Result<Self, StoreError> {
+        let Recovered {
+            content, index, mut chain, pin, tail, next_seq, next_epoch, absorbs, next_lsn, ..
+        } = recovered;
+        let header = SegmentHeader {
+            store: content.head.store,
+            job: content.head.job,
+            seq: next_seq,
+            epoch: next_epoch,
+            salt: 0,
+            prev: pin,
+            absorbs,
+        };
+        let mut head = HeadFile::open(disk, dir, &content)?;
+        let (appender, filler) = begin_segment(disk, dir, header, tail.as_ref(), fill)?;
+        chain.push(&appender.header);
+        chain.durable_end = appender.durable_end();
+        chain.durable_lsn = next_lsn - 1;
+        head.update(|head| {
+            head.seq = next_seq;
+            head.epoch = next_epoch;
+            head.durable_end = appender.durable_end();
+            head.durable_lsn = next_lsn - 1;
+            head.counts = index.counts;
+            head.state = JobState::Running;
+        })?;
+        let tip = Tip { appender, filler, is_filling: false };
+        Ok(Self { index, next_lsn, tip, chain, head })
+    }
+}
+
+fn spawn_writer(journal: &Arc<Journal>) -> Result<JoinHandle<()>, StoreError> {
+    let writer = journal.clone();
+    let spawned = std::thread::Builder::new().name("cofferdam-store".into()).spawn(move || writer.run());
+    spawned.map_err(|error| StoreError::io("start the writer of", &journal.dir, error))
+}
+
+fn fill_for(options: &StoreOptions, dir: &Path) -> FillAhead {
+    match options.disk.kind(dir) {
+        crate::FileSystemKind::Local => options.fill_ahead,
+        crate::FileSystemKind::CopyOnWrite
+        | crate::FileSystemKind::Network
+        | crate::FileSystemKind::Memory => FillAhead::Off,
+    }
+}
+
+/// A job, open for reading beside whoever works on it.
+#[derive(Debug)]
+pub struct JobReader {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    frozen: Arc<Frozen>,
+    description: Description,
+    state: JobState,
+}
+
+/// A journal as it was when a reader opened it.
+#[derive(Debug)]
+struct Frozen {
+    chain: Chain,
+    index: crate::index::Index,
+}
+
+impl JobReader {
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
+        let Recovered { index, chain, content, .. } = recover(disk.as_ref(), dir, Scope::Durable)?;
+        let (description, state) = (content.description, content.head.state);
+        Ok(Self { disk, dir: dir.to_owned(), frozen: Arc::new(Frozen { chain, index }), description, state })
+    }
+
+    /// The job's name, as it was given.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.description.name
+    }
+
+    /// What the job was made with.
+    #[must_use]
+    pub fn spec(&self) -> &JobSpec {
+        &self.description.spec
+    }
+
+    /// Where the job stands.
+    #[must_use]
+    pub fn state(&self) -> JobState {
+        self.state
+    }
+
+    /// Outcomes by kind, those that were known to be durable when this was opened.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.frozen.index.counts
+    }
+
+    /// What is known about an item.
+    #[must_use]
+    pub fn lookup(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Lookup {
+        self.frozen.index.lookup(key, fingerprint)
+    }
+
+    /// Outcomes after `after_lsn` (0 for all), in order.
+    #[must_use]
+    pub fn outcomes(&self, after_lsn: u64) -> Outcomes {
+        Outcomes::new(self.disk.clone(), &self.dir, self.frozen.clone(), after_lsn)
+    }
+
+    /// Reads a blob, verified against its length and hash.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobDamaged`] when it is not what was committed.
+    pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
+        blob::read(self.disk.as_ref(), &self.dir, blob)
+    }
+}
+
+impl View for Frozen {
+    fn chain(&self) -> Chain {
+        self.chain.clone()
+    }
+
+    fn progress(&self) -> (u64, u64, u64) {
+        (self.chain.version, self.chain.durable_end, self.chain.durable_lsn)
+    }
+
+    fn standing(&self, outcomes: &[(KeyRef<'_>, u64)]) -> Vec<Standing> {
+        outcomes.iter().map(|&(key, lsn)| self.index.standing(key, lsn)).collect()
+    }
+}

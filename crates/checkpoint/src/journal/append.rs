@@ -1,0 +1,119 @@
+//! Appends frames to the segment that is open for writing.
+
+use super::fill::Filler;
+use crate::StoreError;
+use crate::disk::{DiskFile, write_all_at};
+use crate::format::frame::{FrameHeader, FrameKey, HEADER_LEN};
+use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The end of a journal.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    pub(crate) header: SegmentHeader,
+    pub(crate) path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    key: FrameKey,
+    filler: Arc<Filler>,
+    /// Where the next frame goes.
+    offset: u64,
+    chain: u32,
+    next_lsn: u64,
+    /// Up to where a sync has succeeded.
+    durable_end: u64,
+}
+
+/// What kind of frame to append.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameKind {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    /// Outcomes in it.
+    pub(crate) count: u32,
+}
+
+impl Appender {
+    /// Appends at the start of a new segment.
+    pub(crate) fn new(
+        header: SegmentHeader,
+        path: PathBuf,
+        file: Arc<dyn DiskFile>,
+        filler: Arc<Filler>,
+    ) -> Self {
+        Self {
+            key: FrameKey::new(header.salt, header.epoch, header.seq),
+            next_lsn: header.prev.next_lsn,
+            header,
+            path,
+            file,
+            filler,
+            offset: FRAMES_START,
+            chain: 0,
+            durable_end: FRAMES_START,
+        }
+    }
+
+    /// Writes one frame whose body lies at `frame[HEADER_LEN..]`. After an error the segment must not be written to again.
+    pub(crate) fn append(&mut self, kind: FrameKind, frame: &mut Vec<u8>) -> Result<(), StoreError> {
+        debug_assert!(frame.len() >= HEADER_LEN, "space for the header is reserved");
+        let undurable = self.offset - self.durable_end;
+        let header = FrameHeader {
+            body_len: 0,
+            first_lsn: self.next_lsn,
+            count: kind.count,
+            undurable: u32::try_from(undurable).expect("segments stay far below 4 GiB"),
+            kind: kind.kind,
+            flags: kind.flags,
+            header_crc: 0,
+        };
+        let header = header.seal(&self.key, self.offset, frame);
+        let body_crc =
+            frame.last_chunk().map(|bytes| u32::from_le_bytes(*bytes)).expect("a frame has a trailer");
+        self.filler.before_append(self.offset + frame.len() as u64);
+        write_all_at(self.file.as_ref(), frame, self.offset)
+            .map_err(|error| StoreError::io("write to", &self.path, error))?;
+        self.chain = header.chain(self.chain, body_crc);
+        self.offset += frame.len() as u64;
+        self.next_lsn += u64::from(kind.count);
+        Ok(())
+    }
+
+    /// What a sync has to cover: call it on the file without holding the appender.
+    pub(crate) fn sync_target(&self) -> SyncTarget {
+        SyncTarget { file: self.file.clone(), path: self.path.clone(), end: self.offset }
+    }
+
+    pub(crate) fn synced(&mut self, end: u64) {
+        self.durable_end = self.durable_end.max(end);
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.durable_end
+    }
+
+    /// Where a successor takes over; everything is durable.
+    pub(crate) fn pin(&self) -> Pin {
+        debug_assert_eq!(self.offset, self.durable_end, "a successor takes over durable frames only");
+        Pin { seq: self.header.seq, end: self.offset, chain: self.chain, next_lsn: self.next_lsn }
+    }
+}
+
+/// A file to sync, and how far it was written when the sync began.
+#[derive(Debug)]
+pub(crate) struct SyncTarget {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    pub(crate) end: u64,
+}
+
+impl SyncTarget {
+    /// Makes what was written durable. Never called again on the same segment after an error.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(|error| StoreError::io("sync", &self.path, error))
+    }
+}

@@ -1,0 +1,55 @@
+//! Which stretches of which segments make up the journal, for those who read it while it is written.
+
+use crate::format::frame::FrameKey;
+use crate::format::segment::{FRAMES_START, SegmentHeader};
+
+/// The segments of a journal in order. Every one but the last ends where the next one takes over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain {
+    /// Rises whenever links are added or replaced.
+    pub(crate) version: u64,
+    pub(crate) links: Vec<Link>,
+    /// How far the last segment is durable.
+    pub(crate) durable_end: u64,
+    pub(crate) durable_lsn: u64,
+}
+
+/// A segment's part of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) seq: u64,
+    pub(crate) key: FrameKey,
+    pub(crate) first_lsn: u64,
+    /// The accepted end, unless it is the last one.
+    pub(crate) end: u64,
+}
+
+impl Chain {
+    /// Adds a segment behind those that it follows, and drops those that it absorbs.
+    pub(crate) fn push(&mut self, header: &SegmentHeader) {
+        while self.links.last().is_some_and(|last| last.seq != header.prev.seq) {
+            self.links.pop();
+        }
+        if let Some(last) = self.links.last_mut() {
+            last.end = header.prev.end;
+        }
+        self.links.push(Link {
+            seq: header.seq,
+            key: FrameKey::new(header.salt, header.epoch, header.seq),
+            first_lsn: header.prev.next_lsn,
+            end: FRAMES_START,
+        });
+        self.version += 1;
+        self.durable_end = FRAMES_START;
+    }
+
+    /// The position in `links` of the segment that holds `lsn`, or would.
+    pub(crate) fn position_of(&self, lsn: u64) -> usize {
+        self.links.partition_point(|link| link.first_lsn <= lsn).saturating_sub(1)
+    }
+
+    /// Up to where the link may be read.
+    pub(crate) fn readable_end(&self, position: usize) -> u64 {
+        if position + 1 == self.links.len() { self.durable_end } else { self.links[position].end }
+    }
+}

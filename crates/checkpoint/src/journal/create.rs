@@ -1,0 +1,55 @@
+//! Begins a segment.
+
+use super::append::{Appender, FrameKind};
+use super::fill::{FillAhead, Filler, STEP_MIN};
+use super::rewrite::{Tail, rewrite};
+use crate::disk::{Disk, OpenMode, write_all_at};
+use crate::format::frame::{FLAG_COMMIT, HEADER_LEN, TYPE_MARK};
+use crate::format::segment::{COPY_OFFSETS, FRAMES_START, SegmentHeader, file_name};
+use crate::{StoreError, random};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The step of filling ahead that tests use, so that small journals see many of them.
+const STEP_MIN_INLINE: u64 = 4096;
+
+/// Creates the segment that `header` describes (its salt is chosen here), with `tail` and a first COMMIT, durable when
+/// this returns. A failure leaves a file that no reader takes for a part of the journal.
+pub(crate) fn begin_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    mut header: SegmentHeader,
+    tail: Option<&Tail>,
+    fill: FillAhead,
+) -> Result<(Appender, Arc<Filler>), StoreError> {
+    header.salt = random::number()?;
+    let path = dir.join(file_name(header.seq));
+    let failed = |op, error| StoreError::io(op, &path, error);
+    let file: Arc<dyn crate::DiskFile> =
+        Arc::from(disk.open(&path, OpenMode::CreateNew).map_err(|error| failed("create", error))?);
+    for (copy, offset) in COPY_OFFSETS.into_iter().enumerate() {
+        write_all_at(file.as_ref(), &header.encode(copy as u16), offset)
+            .map_err(|error| failed("write to", error))?;
+    }
+    let step_min = match fill {
+        FillAhead::Background | FillAhead::Off => STEP_MIN,
+        FillAhead::Inline => STEP_MIN_INLINE,
+    };
+    let filler = Filler::new(file.clone(), FRAMES_START, step_min);
+    let mut appender = Appender::new(header, path.clone(), file, filler.clone());
+    if let Some(tail) = tail {
+        rewrite(disk, tail, &mut appender)?;
+    }
+    append_mark(&mut appender)?;
+    let target = appender.sync_target();
+    target.sync()?;
+    disk.sync_dir(dir).map_err(|error| StoreError::io("sync", dir, error))?;
+    appender.synced(target.end);
+    Ok((appender, filler))
+}
+
+/// A frame without a body: it says how far the segment is durable.
+pub(crate) fn append_mark(appender: &mut Appender) -> Result<(), StoreError> {
+    let mut frame = vec![0; HEADER_LEN];
+    appender.append(FrameKind { kind: TYPE_MARK, flags: FLAG_COMMIT, count: 0 }, &mut frame)
+}

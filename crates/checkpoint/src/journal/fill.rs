@@ -1,0 +1,135 @@
+//! Fills a segment with zeros ahead of what is written, so that a sync need not allocate.
+
+use crate::disk::{DiskFile, write_all_at};
+use crate::limits::{FILL_MAX, FILL_MIN};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// When a segment is filled ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FillAhead {
+    /// By a thread of its own, when the file system writes in place.
+    #[default]
+    Background,
+    /// By the thread that writes, after its sync: the same calls in an order that a test can repeat.
+    Inline,
+    /// Never.
+    Off,
+}
+
+/// The state that writer and filling thread share for one segment.
+#[derive(Debug)]
+pub(crate) struct Filler {
+    file: Arc<dyn DiskFile>,
+    state: Mutex<State>,
+    changed: Condvar,
+    step_min: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Everything before is written, with zeros or frames.
+    filled_end: u64,
+    /// Where the writer is.
+    written_end: u64,
+    /// The filling thread writes from here on now: the writer stays in front of it.
+    claim: Option<u64>,
+    ended: bool,
+}
+
+/// How a step of filling went wrong.
+#[derive(Debug)]
+pub(crate) enum FillError {
+    /// Zeros could not be written: harmless, the writer will see for itself.
+    Write,
+    /// A sync failed, and it may have been the writer's data that is lost.
+    Sync(io::Error),
+}
+
+impl Filler {
+    pub(crate) fn new(file: Arc<dyn DiskFile>, written_end: u64, step_min: u64) -> Arc<Self> {
+        let state = State { filled_end: written_end, written_end, claim: None, ended: false };
+        Arc::new(Self { file, state: Mutex::new(state), changed: Condvar::new(), step_min })
+    }
+
+    /// The writer is about to write up to `end`; waits while that is being filled (one step, so milliseconds).
+    pub(crate) fn before_append(&self, end: u64) {
+        let mut state = self.lock();
+        while state.claim.is_some_and(|start| end > start) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.written_end = end;
+        state.filled_end = state.filled_end.max(end);
+        let is_due = step(&state, self.step_min).is_some();
+        drop(state);
+        if is_due {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Fills one step if it is time.
+    pub(crate) fn fill_if_due(&self) -> Result<(), FillError> {
+        let mut state = self.lock();
+        let Some(len) = step(&state, self.step_min).filter(|_| state.claim.is_none()) else { return Ok(()) };
+        let start = state.filled_end;
+        state.claim = Some(start);
+        drop(state);
+        let result = self.write_zeros(start, len);
+        let mut state = self.lock();
+        state.claim = None;
+        if result.is_ok() {
+            state.filled_end = state.filled_end.max(start + len);
+        } else {
+            state.ended = true;
+        }
+        drop(state);
+        self.changed.notify_all();
+        result
+    }
+
+    /// The thread's life: fills until [`Self::end`] or the first error.
+    pub(crate) fn run(&self) -> Result<(), FillError> {
+        loop {
+            let mut state = self.lock();
+            while !state.ended && step(&state, self.step_min).is_none() {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.ended {
+                return Ok(());
+            }
+            drop(state);
+            self.fill_if_due()?;
+        }
+    }
+
+    /// Lets [`Self::run`] return.
+    pub(crate) fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    fn write_zeros(&self, start: u64, len: u64) -> Result<(), FillError> {
+        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let mut at = start;
+        while at < start + len {
+            let part = (start + len - at).min(ZEROS.len() as u64) as usize;
+            write_all_at(self.file.as_ref(), &ZEROS[..part], at).map_err(|_| FillError::Write)?;
+            at += part as u64;
+        }
+        self.file.sync_data().map_err(FillError::Sync)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As much again as was written, within bounds, when half of the last step is used up.
+fn step(state: &State, step_min: u64) -> Option<u64> {
+    let written = state.written_end.saturating_sub(crate::format::segment::FRAMES_START);
+    let len = written.next_power_of_two().clamp(step_min, FILL_MAX.max(step_min));
+    (!state.ended && state.filled_end - state.written_end < len / 2).then_some(len)
+}
+
+/// The least step of a real disk.
+pub(crate) const STEP_MIN: u64 = FILL_MIN;

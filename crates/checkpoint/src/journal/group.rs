@@ -1,0 +1,160 @@
+//! What waits to be written, and what is known to be durable.
+
+use crate::batch::Batch;
+use crate::format::frame::HEADER_LEN;
+use crate::index::Index;
+use crate::limits::{GROUP_BYTES_KEPT, LINGER_MAX, LINGER_MIN, LINGER_SYNCS};
+use crate::{Counts, JobState, StoreError, clock};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Guarded by the journal's mutex.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) index: Index,
+    pub(crate) forming: Group,
+    spare: Vec<u8>,
+    /// Bytes of the group that is being written.
+    pub(crate) writing_bytes: usize,
+    /// Somebody writes: the next group forms meanwhile.
+    pub(crate) is_led: bool,
+    /// Callers that wait for their commit: no lingering.
+    pub(crate) blocked: u32,
+    next_ticket: u64,
+    next_lsn: u64,
+    /// The last ticket and lsn of each batch that is not durable yet.
+    pending: VecDeque<(u64, u64)>,
+    pub(crate) durable_ticket: u64,
+    pub(crate) durable_lsn: u64,
+    pub(crate) durable_counts: Counts,
+    pub(crate) failure: Option<StoreError>,
+    /// Set once: the writer finishes what there is, leaves this state in HEAD and ends.
+    pub(crate) closing: Option<JobState>,
+    /// A flush was asked for: the forming group is not kept waiting.
+    pub(crate) flush: bool,
+    /// There were commits since the last mark.
+    pub(crate) is_unmarked: bool,
+    /// There were commits since the last HEAD.
+    pub(crate) is_head_stale: bool,
+    pub(crate) last_sync: Instant,
+    pub(crate) last_head: Instant,
+    sync_average: Duration,
+}
+
+/// Records that will share a frame and a sync.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// Room for the frame's header, then the records.
+    pub(crate) frame: Vec<u8>,
+    pub(crate) count: u32,
+    pub(crate) last_ticket: u64,
+    pub(crate) last_lsn: u64,
+    pub(crate) counts: Counts,
+    pub(crate) since: Instant,
+}
+
+impl Group {
+    fn empty(mut frame: Vec<u8>) -> Self {
+        frame.clear();
+        frame.shrink_to(GROUP_BYTES_KEPT);
+        frame.resize(HEADER_LEN, 0);
+        Self { frame, count: 0, last_ticket: 0, last_lsn: 0, counts: Counts::default(), since: clock::now() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+impl State {
+    /// Continues after recovery; `durable_ticket` is the last one of before.
+    pub(crate) fn new(index: Index, next_lsn: u64, next_ticket: u64) -> Self {
+        let now = clock::now();
+        Self {
+            durable_counts: index.counts,
+            index,
+            forming: Group::empty(Vec::new()),
+            spare: Vec::new(),
+            writing_bytes: 0,
+            is_led: false,
+            blocked: 0,
+            next_ticket,
+            next_lsn,
+            pending: VecDeque::new(),
+            durable_ticket: next_ticket - 1,
+            durable_lsn: next_lsn - 1,
+            failure: None,
+            closing: None,
+            flush: false,
+            is_unmarked: false,
+            is_head_stale: false,
+            last_sync: now,
+            last_head: now,
+            sync_average: Duration::ZERO,
+        }
+    }
+
+    /// Bytes that wait, those under way included.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.forming.frame.len() + self.writing_bytes
+    }
+
+    pub(crate) fn next_ticket(&self) -> u64 {
+        self.next_ticket
+    }
+
+    /// Takes a batch into the forming group and gives it a ticket.
+    pub(crate) fn add(&mut self, batch: &Batch<'_>) -> Result<(u64, u64), StoreError> {
+        let outcomes = batch.outcomes();
+        if self.forming.is_empty() {
+            self.forming.since = clock::now();
+        }
+        batch.encode(&mut self.forming.frame, &mut self.index, self.next_lsn)?;
+        self.forming.count +=
+            u32::try_from(outcomes).expect("a queue's bytes hold fewer than four billion outcomes");
+        self.next_lsn += outcomes;
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.forming.last_ticket = ticket;
+        self.forming.last_lsn = self.next_lsn - 1;
+        self.pending.push_back((ticket, self.next_lsn - 1));
+        Ok((ticket, self.next_lsn - 1))
+    }
+
+    /// Takes the forming group out, to be written.
+    pub(crate) fn take_group(&mut self) -> Group {
+        let spare = std::mem::take(&mut self.spare);
+        let mut group = std::mem::replace(&mut self.forming, Group::empty(spare));
+        group.counts = self.index.counts;
+        self.writing_bytes = group.frame.len();
+        self.flush = false;
+        group
+    }
+
+    /// The group is written, and synced if that took `sync`.
+    pub(crate) fn group_done(&mut self, group: Group, sync: Option<Duration>) {
+        self.durable_ticket = group.last_ticket;
+        self.durable_lsn = group.last_lsn;
+        self.durable_counts = group.counts;
+        while self.pending.pop_front_if(|(ticket, _)| *ticket <= group.last_ticket).is_some() {}
+        self.spare = group.frame;
+        self.writing_bytes = 0;
+        self.is_unmarked = true;
+        self.is_head_stale = true;
+        self.last_sync = clock::now();
+        if let Some(sync) = sync {
+            self.sync_average = (self.sync_average * 7 + sync) / 8;
+        }
+    }
+
+    /// The highest ticket whose outcomes all have an lsn up to `lsn`.
+    pub(crate) fn ticket_through(&self, lsn: u64) -> u64 {
+        let durable = self.pending.iter().take_while(|(_, last)| *last <= lsn);
+        durable.last().map_or(self.durable_ticket, |(ticket, _)| *ticket)
+    }
+
+    /// How long a group waits for company.
+    pub(crate) fn linger(&self) -> Duration {
+        (self.sync_average * LINGER_SYNCS).clamp(LINGER_MIN, LINGER_MAX)
+    }
+}

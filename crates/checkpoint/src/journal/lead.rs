@@ -1,0 +1,305 @@
+//! Writing a group: whoever finds nobody writing does it, be it a blocked caller or the journal's own thread.
+
+use super::append::{Appender, FrameKind};
+use super::chain::Chain;
+use super::create::{append_mark, begin_segment};
+use super::fill::{FillAhead, FillError, Filler};
+use super::group::{Group, State};
+use super::head_file::HeadFile;
+use crate::disk::Disk;
+use crate::format::frame::{FLAG_COMMIT, HEADER_LEN, TYPE_RECORDS};
+use crate::format::segment::SegmentHeader;
+use crate::limits::{HEAD_INTERVAL_BUSY, PROCESS_SYNC_BYTES, SEGMENT_LEN_MAX};
+use crate::{CommitEvent, Counts, Durability, JobState, StoreError, clock};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Called with what happens to commits.
+pub(crate) type OnCommit = Arc<dyn Fn(CommitEvent) + Send + Sync>;
+
+/// The journal of an open job. Locks are taken one at a time.
+pub(crate) struct Journal {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) durability: Durability,
+    pub(crate) fill: FillAhead,
+    pub(crate) idle: Duration,
+    pub(crate) state: Mutex<State>,
+    /// The journal's own thread waits here.
+    pub(crate) work: Condvar,
+    /// Callers wait here, for room or for their commit.
+    pub(crate) done: Condvar,
+    pub(crate) tip: Mutex<Tip>,
+    pub(crate) chain: Mutex<Chain>,
+    pub(crate) head: Mutex<HeadFile>,
+    pub(crate) on_commit: Mutex<Option<OnCommit>>,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(crate) struct Tip {
+    pub(crate) appender: Appender,
+    pub(crate) filler: Arc<Filler>,
+    /// Whether the filler's thread has been started.
+    pub(crate) is_filling: bool,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// Locks; a panic of another thread under the lock does not spread, since every change under it is made in one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Journal {
+    /// Writes the forming group and everything that is due after it. Nobody leads when this is called.
+    pub(crate) fn lead_group<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        state.is_led = true;
+        let mut group = state.take_group();
+        drop(state);
+        let written = self.write_group(&mut group);
+        let mut state = lock(&self.state);
+        let event = match written {
+            Ok(sync) => {
+                let event = CommitEvent::Durable { through: group.last_ticket, lsn: group.last_lsn };
+                state.group_done(group, sync);
+                Some(event)
+            }
+            Err(error) => state.fail(error),
+        };
+        self.done.notify_all();
+        drop(state);
+        self.tell(event);
+        self.after_group();
+        self.resign()
+    }
+
+    /// Leads something that is not a group.
+    pub(crate) fn lead_other<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        what: impl FnOnce(&Self) -> Result<(), StoreError>,
+    ) -> MutexGuard<'a, State> {
+        state.is_led = true;
+        drop(state);
+        if let Err(error) = what(self) {
+            self.fail(error);
+        }
+        self.resign()
+    }
+
+    fn resign(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        state.is_led = false;
+        self.done.notify_all();
+        self.work.notify_all();
+        state
+    }
+
+    /// Makes everyone who waits, or comes later, learn of an error.
+    pub(crate) fn fail(&self, error: StoreError) {
+        let event = lock(&self.state).fail(error);
+        self.done.notify_all();
+        self.work.notify_all();
+        self.tell(event);
+    }
+
+    fn tell(&self, event: Option<CommitEvent>) {
+        let on_commit = lock(&self.on_commit).clone();
+        if let (Some(on_commit), Some(event)) = (on_commit, event) {
+            on_commit(event);
+        }
+    }
+
+    /// One write and, if the durability asks for it, one sync; says how long that took.
+    fn write_group(&self, group: &mut Group) -> Result<Option<Duration>, StoreError> {
+        let target = {
+            let mut tip = lock(&self.tip);
+            if tip.appender.offset() > SEGMENT_LEN_MAX {
+                self.rotate(&mut tip)?;
+            }
+            let kind = FrameKind { kind: TYPE_RECORDS, flags: FLAG_COMMIT, count: group.count };
+            tip.appender.append(kind, &mut group.frame)?;
+            let target = tip.appender.sync_target();
+            let is_due = match self.durability {
+                Durability::Power => true,
+                Durability::Process => target.end - tip.appender.durable_end() > PROCESS_SYNC_BYTES,
+            };
+            (target, is_due)
+        };
+        let (target, is_due) = target;
+        let took = if is_due {
+            let began = clock::now();
+            target.sync()?;
+            lock(&self.tip).appender.synced(target.end);
+            Some(clock::now().duration_since(began))
+        } else {
+            None
+        };
+        let mut chain = lock(&self.chain);
+        chain.durable_end = target.end;
+        chain.durable_lsn = group.last_lsn;
+        Ok(took)
+    }
+
+    fn after_group(self: &Arc<Self>) {
+        if let Err(error) = self.fill_ahead() {
+            return self.fail(error);
+        }
+        let state = lock(&self.state);
+        let is_due = clock::now().duration_since(state.last_head) >= HEAD_INTERVAL_BUSY;
+        let is_fine = state.failure.is_none();
+        drop(state);
+        if is_due
+            && is_fine
+            && let Err(error) = self.write_head(None)
+        {
+            self.fail(error);
+        }
+    }
+
+    fn fill_ahead(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut tip = lock(&self.tip);
+        let filler = tip.filler.clone();
+        match self.fill {
+            FillAhead::Off => Ok(()),
+            FillAhead::Inline => {
+                drop(tip);
+                self.fill_result(filler.fill_if_due())
+            }
+            FillAhead::Background if tip.is_filling => Ok(()),
+            FillAhead::Background => {
+                tip.is_filling = true;
+                drop(tip);
+                let journal = self.clone();
+                let thread = std::thread::Builder::new().name("cofferdam-fill".into());
+                let spawned = thread.spawn(move || {
+                    if let Err(error) = journal.fill_result(filler.run()) {
+                        journal.fail(error);
+                    }
+                });
+                // Without the thread commits are slower and nothing else.
+                if let Err(error) = spawned {
+                    tracing::warn!(%error, "segments are not filled ahead");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn fill_result(&self, result: Result<(), FillError>) -> Result<(), StoreError> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(FillError::Write) => {
+                tracing::debug!("cannot fill ahead: the disk may be getting full");
+                Ok(())
+            }
+            Err(FillError::Sync(error)) => Err(StoreError::io("sync", &self.dir, error)),
+        }
+    }
+
+    /// Says in the journal that the last group is durable: damage to it is then told from a torn end.
+    pub(crate) fn write_mark(&self) -> Result<(), StoreError> {
+        let sync = |tip: &Mutex<Tip>| {
+            let target = lock(tip).appender.sync_target();
+            target.sync()?;
+            lock(tip).appender.synced(target.end);
+            Ok::<u64, StoreError>(target.end)
+        };
+        if self.durability == Durability::Process {
+            sync(&self.tip)?;
+        }
+        append_mark(&mut lock(&self.tip).appender)?;
+        let end = sync(&self.tip)?;
+        lock(&self.chain).durable_end = end;
+        lock(&self.state).is_unmarked = false;
+        Ok(())
+    }
+
+    /// Brings HEAD up to date.
+    pub(crate) fn write_head(&self, job_state: Option<JobState>) -> Result<(), StoreError> {
+        let (counts, lsn) = {
+            let mut state = lock(&self.state);
+            state.is_head_stale = false;
+            state.last_head = clock::now();
+            (state.durable_counts, state.durable_lsn)
+        };
+        let (durable_end, seq, epoch) = {
+            let tip = lock(&self.tip);
+            (tip.appender.durable_end(), tip.appender.header.seq, tip.appender.header.epoch)
+        };
+        lock(&self.head).update(|head| {
+            head.seq = seq;
+            head.epoch = epoch;
+            head.durable_end = durable_end;
+            head.durable_lsn = lsn;
+            head.counts = counts;
+            head.state = job_state.unwrap_or(JobState::Running);
+        })
+    }
+
+    /// Goes on in a new segment.
+    fn rotate(&self, tip: &mut Tip) -> Result<(), StoreError> {
+        let target = tip.appender.sync_target();
+        target.sync()?;
+        tip.appender.synced(target.end);
+        let before = &tip.appender.header;
+        let header = SegmentHeader { seq: before.seq + 1, prev: tip.appender.pin(), absorbs: 0, ..*before };
+        tip.filler.end();
+        let (appender, filler) = begin_segment(self.disk.as_ref(), &self.dir, header, None, self.fill)?;
+        lock(&self.chain).push(&appender.header);
+        let (seq, end) = (appender.header.seq, appender.durable_end());
+        *tip = Tip { appender, filler, is_filling: false };
+        lock(&self.head).update(|head| {
+            head.seq = seq;
+            head.durable_end = end;
+        })
+    }
+
+    /// Writes records that need not survive a power cut at once, so that they survive this process.
+    pub(crate) fn append_unsynced(&self, records: impl FnOnce(u64, &mut Vec<u8>)) -> Result<(), StoreError> {
+        if let Some(error) = lock(&self.state).refusal() {
+            return Err(error);
+        }
+        let mut tip = lock(&self.tip);
+        let mut frame = vec![0; HEADER_LEN];
+        records(tip.appender.header.epoch, &mut frame);
+        let appended = tip.appender.append(FrameKind { kind: TYPE_RECORDS, flags: 0, count: 0 }, &mut frame);
+        drop(tip);
+        appended.inspect_err(|error| self.fail(error.clone()))
+    }
+
+    /// Outcomes by kind, durable ones only.
+    pub(crate) fn counts(&self) -> Counts {
+        lock(&self.state).durable_counts
+    }
+}
+
+impl State {
+    /// The first error wins; says what to tell.
+    fn fail(&mut self, error: StoreError) -> Option<CommitEvent> {
+        self.writing_bytes = 0;
+        if self.failure.is_some() {
+            return None;
+        }
+        self.failure = Some(error.clone());
+        Some(CommitEvent::Failed(error))
+    }
+
+    /// Why nothing can be written now.
+    pub(crate) fn refusal(&self) -> Option<StoreError> {
+        if self.failure.is_some() {
+            return Some(StoreError::Indeterminate);
+        }
+        self.closing.map(|_| StoreError::Closed)
+    }
+}

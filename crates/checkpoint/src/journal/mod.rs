@@ -1,0 +1,14 @@
+//! The journal of one job: segments, how they are read, recovered and written.
+
+pub(crate) mod append;
+pub(crate) mod chain;
+pub(crate) mod create;
+pub(crate) mod fill;
+pub(crate) mod group;
+pub(crate) mod head_file;
+pub(crate) mod lead;
+pub(crate) mod reader;
+pub(crate) mod recovery;
+pub(crate) mod rewrite;
+pub(crate) mod scan;
+pub(crate) mod writer;

@@ -1,0 +1,146 @@
+//! Reads the frames of one segment and judges what is not a frame.
+
+use crate::StoreError;
+use crate::disk::{DiskFile, read_exact_at};
+use crate::format::frame::{FrameHeader, FrameKey, HEADER_LEN, TRAILER_LEN};
+use crate::limits::READ_CHUNK;
+use memchr::memmem;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A window over a segment's file that moves forward.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    key: FrameKey,
+    /// Nothing at or beyond it is read.
+    end: u64,
+    offset: u64,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+/// An intact frame.
+#[derive(Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) header: FrameHeader,
+    pub(crate) offset: u64,
+    pub(crate) body: &'a [u8],
+    pub(crate) body_crc: u32,
+}
+
+/// What lies where a frame should begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// The highest end that an intact header behind it claims to be durable.
+    pub(crate) claimed_end: u64,
+    /// Whether there is anything but zeros.
+    pub(crate) is_empty: bool,
+}
+
+impl FrameReader {
+    /// Reads from `offset` on, to `end` at most.
+    pub(crate) fn new(file: Arc<dyn DiskFile>, path: &Path, key: FrameKey, offset: u64, end: u64) -> Self {
+        Self { file, path: path.to_owned(), key, end, offset, window: Vec::new(), window_at: offset }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Lets the reader see more of a segment that has grown.
+    pub(crate) fn set_end(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    /// The next frame; `None`, without moving, when there is no intact one.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame<'_>>, StoreError> {
+        let Some(header) = self.peek_header()? else { return Ok(None) };
+        let offset = self.offset;
+        let frame_len = header.frame_len() as usize;
+        if !self.load(frame_len)? {
+            return Ok(None);
+        }
+        let at = (offset - self.window_at) as usize;
+        let body_end = at + frame_len - TRAILER_LEN;
+        let body_crc = header.body_crc(&self.window[at + HEADER_LEN..body_end]);
+        if body_crc.to_le_bytes() != self.window[body_end..body_end + TRAILER_LEN] {
+            return Ok(None);
+        }
+        self.offset += header.frame_len();
+        Ok(Some(Frame { header, offset, body: &self.window[at + HEADER_LEN..body_end], body_crc }))
+    }
+
+    /// The next frame's header, if it is intact and its frame lies within the end.
+    pub(crate) fn peek_header(&mut self) -> Result<Option<FrameHeader>, StoreError> {
+        if !self.load(HEADER_LEN)? {
+            return Ok(None);
+        }
+        let at = (self.offset - self.window_at) as usize;
+        let bytes = self.window[at..].first_chunk().expect("load made room for a header");
+        let header = FrameHeader::decode(bytes, &self.key, self.offset);
+        Ok(header.filter(|header| header.frame_len() <= self.end - self.offset))
+    }
+
+    /// Passes over the frame whose header was just peeked.
+    pub(crate) fn skip(&mut self, header: &FrameHeader) {
+        self.offset += header.frame_len();
+    }
+
+    /// Looks at everything from here to the end, however far that is.
+    pub(crate) fn judge_rest(&self) -> Result<Rest, StoreError> {
+        let mut rest = Rest { claimed_end: 0, is_empty: true };
+        let finder = memmem::Finder::new(&self.key.sync()).into_owned();
+        let mut chunk = vec![0; READ_CHUNK];
+        let mut at = self.offset;
+        while at < self.end {
+            let len = (self.end - at).min(READ_CHUNK as u64) as usize;
+            self.read(&mut chunk[..len], at)?;
+            rest.is_empty &= chunk[..len].iter().all(|&byte| byte == 0);
+            for found in finder.find_iter(&chunk[..len]) {
+                let claim = self.claim_at(at + found as u64)?;
+                rest.claimed_end = rest.claimed_end.max(claim.unwrap_or(0));
+            }
+            // The next chunk overlaps by what a sync word across the border needs.
+            at += if at + len as u64 == self.end { len as u64 } else { (len - 3) as u64 };
+        }
+        Ok(rest)
+    }
+
+    fn claim_at(&self, offset: u64) -> Result<Option<u64>, StoreError> {
+        if self.end - offset < HEADER_LEN as u64 {
+            return Ok(None);
+        }
+        let mut bytes = [0; HEADER_LEN];
+        self.read(&mut bytes, offset)?;
+        Ok(FrameHeader::decode(&bytes, &self.key, offset).map(|header| header.durable_end(offset)))
+    }
+
+    /// Makes `len` bytes at the current offset available; false when the end comes first.
+    fn load(&mut self, len: usize) -> Result<bool, StoreError> {
+        if self.end.saturating_sub(self.offset) < len as u64 {
+            return Ok(false);
+        }
+        let window_end = self.window_at + self.window.len() as u64;
+        if self.offset + len as u64 <= window_end && self.offset >= self.window_at {
+            return Ok(true);
+        }
+        let want = (len.max(READ_CHUNK) as u64).min(self.end - self.offset) as usize;
+        let mut window = std::mem::take(&mut self.window);
+        window.resize(want, 0);
+        self.window_at = self.offset;
+        self.read(&mut window, self.offset)?;
+        self.window = window;
+        Ok(true)
+    }
+
+    fn read(&self, buf: &mut [u8], offset: u64) -> Result<(), StoreError> {
+        read_exact_at(self.file.as_ref(), buf, offset)
+            .map_err(|error| StoreError::io("read", &self.path, error))
+    }
+}

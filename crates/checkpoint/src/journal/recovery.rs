@@ -1,0 +1,290 @@
+//! Finds out what of a journal counts, without changing a byte.
+//!
+//! A segment counts from its first COMMIT on, up to where its successor takes over. In the last one everything intact
+//! counts; what is not intact there is *torn* when nothing says that it was durable, and *corrupt* otherwise.
+
+use super::chain::Chain;
+use super::head_file::{self, HeadContent};
+use super::reader::{Frame, FrameReader};
+use super::rewrite::Tail;
+use super::scan::{Found, load_segments};
+use crate::disk::Disk;
+use crate::error::DamageKind;
+use crate::format::frame::{FLAG_SKIPPABLE, FrameKey, TYPE_MARK, TYPE_RECORDS};
+use crate::format::record::records;
+use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
+use crate::index::Index;
+use crate::{RecoveryReport, StoreError};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+/// What a journal holds, and how to continue it.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) content: HeadContent,
+    pub(crate) index: Index,
+    pub(crate) chain: Chain,
+    /// Where the next segment takes over.
+    pub(crate) pin: Pin,
+    /// What it has to write again.
+    pub(crate) tail: Option<Tail>,
+    pub(crate) next_seq: u64,
+    pub(crate) next_epoch: u64,
+    pub(crate) absorbs: u32,
+    /// The lsn that follows the last accepted outcome.
+    pub(crate) next_lsn: u64,
+    pub(crate) report: RecoveryReport,
+}
+
+/// Which frames of the last segment the index takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All intact ones: the caller will write the undurable ones again.
+    Accepted,
+    /// Those that are known to be durable: the caller only reads, perhaps beside a writer.
+    Durable,
+}
+
+/// A place between two frames.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    end: u64,
+    chain: u32,
+    next_lsn: u64,
+}
+
+/// Reads the journal in `dir`.
+pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recovered, StoreError> {
+    let content = head_file::read(disk, dir)?;
+    let mut report = RecoveryReport::default();
+    let segments = load_segments(disk, dir, &content.head, &mut report)?;
+    let path = order(&segments, &content, dir, &mut report)?;
+    let seed = u64::from_le_bytes(*content.head.job.first_chunk().expect("a uuid has 16 bytes"));
+    let mut index = Index::new(seed);
+    let mut chain = Chain::default();
+    path.iter().for_each(|(_, header)| chain.push(header));
+    for pair in path.windows(2) {
+        walk_sealed(pair[0], pair[1].1, &content, &mut index)?;
+    }
+    let next_seq = segments.keys().next_back().copied().unwrap_or(0).max(content.head.seq) + 1;
+    let epochs = segments.values().filter_map(|found| Some(found.header.ok()?.epoch)).max().unwrap_or(0);
+    let next_epoch = epochs.max(content.head.epoch) + 1;
+    let mut recovered = Recovered {
+        content,
+        index,
+        chain,
+        pin: Pin { next_lsn: 1, ..Pin::default() },
+        tail: None,
+        next_seq,
+        next_epoch,
+        absorbs: 0,
+        next_lsn: 1,
+        report,
+    };
+    if let Some(&(found, header)) = path.last() {
+        recovered.end_with(found, header, scope)?;
+    }
+    Ok(recovered)
+}
+
+/// The segments that make up the journal, in order.
+fn order<'a>(
+    segments: &'a BTreeMap<u64, Found>,
+    content: &HeadContent,
+    dir: &Path,
+    report: &mut RecoveryReport,
+) -> Result<Vec<(&'a Found, &'a SegmentHeader)>, StoreError> {
+    let mut committed: Vec<(&Found, &SegmentHeader)> = Vec::new();
+    for found in segments.values() {
+        match &found.header {
+            Ok(header) if found.is_committed(header, content.head.seq)? => committed.push((found, header)),
+            Ok(_) | Err(_) => report.skipped_segments.push(found.seq),
+        }
+    }
+    let missing = |seq| {
+        let path = dir.join(crate::format::segment::file_name(seq));
+        StoreError::corrupt(&path, 0, DamageKind::MissingSegment, 1)
+    };
+    let mut path: Vec<(&Found, &SegmentHeader)> = Vec::new();
+    let mut last = 0;
+    loop {
+        let next: Vec<_> = committed.iter().filter(|(_, header)| header.prev.seq == last).collect();
+        // Those that the newest one took in whole, with all that lies between, are history.
+        let Some(&&(found, newest)) = next.last() else { break };
+        let absorbed_from = newest.seq - u64::from(newest.absorbs);
+        if next.iter().any(|(_, header)| header.seq < absorbed_from) {
+            return Err(StoreError::corrupt(&found.path, 0, DamageKind::Fork, newest.prev.next_lsn));
+        }
+        last = newest.seq;
+        path.push((found, newest));
+    }
+    if let Some((_, orphan)) = committed.iter().find(|(_, header)| !is_accounted_for(header, &path)) {
+        return Err(missing(orphan.prev.seq));
+    }
+    if content.head.seq > last {
+        return Err(missing(content.head.seq));
+    }
+    Ok(path)
+}
+
+/// In the path, or taken in whole by a segment of it.
+fn is_accounted_for(header: &SegmentHeader, path: &[(&Found, &SegmentHeader)]) -> bool {
+    path.iter().any(|(_, other)| (other.seq - u64::from(other.absorbs)..=other.seq).contains(&header.seq))
+}
+
+/// Reads a segment up to where `successor` takes over; all of it must be intact.
+fn walk_sealed(
+    (found, header): (&Found, &SegmentHeader),
+    successor: &SegmentHeader,
+    content: &HeadContent,
+    index: &mut Index,
+) -> Result<(), StoreError> {
+    let pin = &successor.prev;
+    let head = &content.head;
+    if head.seq == header.seq && head.durable_end > pin.end {
+        return Err(StoreError::corrupt(&found.path, pin.end, DamageKind::PinMismatch, pin.next_lsn));
+    }
+    let mut reader = found.reader(header, pin.end.min(found.len));
+    let mut place = start_of(header);
+    while place.end < pin.end {
+        place = match reader.next_frame()? {
+            Some(frame) => advance(&found.path, place, &frame, Some(index))?,
+            None => {
+                return Err(StoreError::corrupt(&found.path, place.end, DamageKind::Frame, place.next_lsn));
+            }
+        };
+    }
+    let matches = place.end == pin.end && place.chain == pin.chain && place.next_lsn == pin.next_lsn;
+    if matches {
+        Ok(())
+    } else {
+        Err(StoreError::corrupt(&found.path, place.end, DamageKind::PinMismatch, place.next_lsn))
+    }
+}
+
+impl Recovered {
+    /// Reads the last segment to its end, judges that, and decides how to go on.
+    fn end_with(&mut self, found: &Found, header: &SegmentHeader, scope: Scope) -> Result<(), StoreError> {
+        let mut reader = found.reader(header, found.len);
+        let mut place = start_of(header);
+        let mut durable = place;
+        let mut undurable = VecDeque::new();
+        let head = &self.content.head;
+        let head_claim = if head.seq == header.seq { head.durable_end } else { 0 };
+        let mut claimed = head_claim;
+        while let Some(frame) = reader.next_frame()? {
+            claimed = claimed.max(frame.header.durable_end(frame.offset));
+            let index = (scope == Scope::Accepted).then_some(&mut self.index);
+            place = advance(&found.path, place, &frame, index)?;
+            undurable.push_back(place);
+            while let Some(next) = undurable.pop_front_if(|next: &mut Place| next.end <= claimed) {
+                durable = next;
+            }
+        }
+        self.judge(found, &reader, head_claim, place)?;
+        if scope == Scope::Durable {
+            self.apply_durable(found, header, durable.end)?;
+        }
+        self.chain.durable_end = durable.end;
+        self.chain.durable_lsn = durable.next_lsn - 1;
+        self.next_lsn = place.next_lsn;
+        self.report.rewritten = place.next_lsn - durable.next_lsn;
+        self.continue_after(found, header, durable, place);
+        Ok(())
+    }
+
+    /// Torn or corrupt?
+    fn judge(
+        &mut self,
+        found: &Found,
+        reader: &FrameReader,
+        head_claim: u64,
+        place: Place,
+    ) -> Result<(), StoreError> {
+        let rest = reader.judge_rest()?;
+        if head_claim.max(rest.claimed_end) > place.end {
+            return Err(StoreError::corrupt(&found.path, place.end, DamageKind::Frame, place.next_lsn));
+        }
+        if !rest.is_empty {
+            self.report.torn = Some((found.seq, place.end));
+        }
+        Ok(())
+    }
+
+    fn apply_durable(&mut self, found: &Found, header: &SegmentHeader, end: u64) -> Result<(), StoreError> {
+        let mut reader = found.reader(header, end);
+        let mut place = start_of(header);
+        while let Some(frame) = reader.next_frame()? {
+            place = advance(&found.path, place, &frame, Some(&mut self.index))?;
+        }
+        Ok(())
+    }
+
+    fn continue_after(&mut self, found: &Found, header: &SegmentHeader, durable: Place, accepted: Place) {
+        if durable.end == FRAMES_START {
+            // Nothing says that this segment reached the disk at all, so nothing may rest on it: its successor takes
+            // its place, with all that it holds.
+            self.pin = header.prev;
+            self.absorbs = u32::try_from(self.next_seq - header.seq + u64::from(header.absorbs))
+                .expect("a job is not reopened four billion times without a sync");
+        } else {
+            self.pin =
+                Pin { seq: found.seq, end: durable.end, chain: durable.chain, next_lsn: durable.next_lsn };
+        }
+        self.tail = (durable.end < accepted.end).then(|| Tail {
+            path: found.path.clone(),
+            key: FrameKey::new(header.salt, header.epoch, header.seq),
+            from: durable.end,
+            to: accepted.end,
+        });
+    }
+}
+
+fn start_of(header: &SegmentHeader) -> Place {
+    Place { end: FRAMES_START, chain: 0, next_lsn: header.prev.next_lsn }
+}
+
+/// Passes over one frame, taking its records into the index.
+fn advance(
+    path: &Path,
+    place: Place,
+    frame: &Frame<'_>,
+    index: Option<&mut Index>,
+) -> Result<Place, StoreError> {
+    let header = &frame.header;
+    let corrupt = |what| StoreError::corrupt(path, frame.offset, what, place.next_lsn);
+    if header.first_lsn != place.next_lsn {
+        return Err(corrupt(DamageKind::LsnSequence));
+    }
+    match header.kind {
+        TYPE_RECORDS => {
+            if let Some(index) = index {
+                take_in(frame, index).ok_or_else(|| corrupt(DamageKind::Records))?;
+            }
+        }
+        TYPE_MARK => {}
+        _ if header.flags & FLAG_SKIPPABLE != 0 => {}
+        kind => {
+            return Err(StoreError::NewerVersion {
+                path: path.to_owned(),
+                found: kind.into(),
+                known: TYPE_MARK.into(),
+            });
+        }
+    }
+    Ok(Place {
+        end: frame.offset + header.frame_len(),
+        chain: header.chain(place.chain, frame.body_crc),
+        next_lsn: place.next_lsn + u64::from(header.count),
+    })
+}
+
+fn take_in(frame: &Frame<'_>, index: &mut Index) -> Option<()> {
+    let mut lsn = frame.header.first_lsn;
+    for record in records(frame.body) {
+        let record = record.ok()?;
+        index.apply(&record, lsn).ok()?;
+        lsn += u64::from(record.outcomes());
+    }
+    (lsn == frame.header.first_lsn + u64::from(frame.header.count)).then_some(())
+}

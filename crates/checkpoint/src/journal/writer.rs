@@ -1,0 +1,156 @@
+//! Submitting and waiting, and the thread that writes what nobody waits for.
+
+use super::group::State;
+use super::lead::{Journal, lock};
+use crate::batch::Batch;
+use crate::limits::{GROUP_BYTES_CUT, HEAD_INTERVAL_IDLE, QUEUE_BYTES_MAX};
+use crate::{StoreError, clock};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the thread does next.
+enum Next {
+    Group,
+    Mark,
+    Head,
+    Close,
+    Wait(Option<Instant>),
+    End,
+}
+
+impl Journal {
+    /// Takes a batch into the queue; blocks while that is full.
+    pub(crate) fn submit(&self, batch: &Batch<'_>) -> Result<u64, StoreError> {
+        self.enqueue(batch).map(|(ticket, _, _)| ticket)
+    }
+
+    /// Takes a batch into the queue and returns when it is durable, with the lsn of its last outcome.
+    pub(crate) fn commit(self: &Arc<Self>, batch: &Batch<'_>) -> Result<u64, StoreError> {
+        let (ticket, lsn, mut state) = self.enqueue(batch)?;
+        state.blocked += 1;
+        let result = loop {
+            if state.durable_ticket >= ticket {
+                break Ok(lsn);
+            }
+            if let Some(error) = &state.failure {
+                break Err(error.clone());
+            }
+            state = if state.is_led {
+                self.done.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.lead_group(state)
+            };
+        };
+        state.blocked -= 1;
+        result
+    }
+
+    fn enqueue(&self, batch: &Batch<'_>) -> Result<(u64, u64, MutexGuard<'_, State>), StoreError> {
+        let len = batch.encoded_len_max();
+        if batch.outcomes() == 0 {
+            return Err(StoreError::MalformedBatch);
+        }
+        if len > QUEUE_BYTES_MAX {
+            return Err(StoreError::BatchTooLarge { len, max: QUEUE_BYTES_MAX });
+        }
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(error) = state.refusal() {
+                return Err(error);
+            }
+            if state.queued_bytes() + len <= QUEUE_BYTES_MAX || (state.forming.is_empty() && !state.is_led) {
+                break;
+            }
+            state.flush = true;
+            self.work.notify_all();
+            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let was_empty = state.forming.is_empty();
+        let (ticket, lsn) = state.add(batch)?;
+        if was_empty || state.forming.frame.len() >= GROUP_BYTES_CUT {
+            self.work.notify_all();
+        }
+        Ok((ticket, lsn, state))
+    }
+
+    /// Lets the forming group be written without waiting for more.
+    pub(crate) fn flush(&self) {
+        lock(&self.state).flush = true;
+        self.work.notify_all();
+    }
+
+    /// The life of the journal's thread: until it is closed, or fails.
+    pub(crate) fn run(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        loop {
+            state = match self.next(&state) {
+                Next::Group => self.lead_group(state),
+                Next::Mark => self.lead_other(state, Self::write_mark),
+                Next::Head => self.lead_other(state, |journal| journal.write_head(None)),
+                Next::Close => {
+                    let job_state = state.closing;
+                    let is_unmarked = state.is_unmarked;
+                    drop(self.lead_other(state, |journal| {
+                        if is_unmarked {
+                            journal.write_mark()?;
+                        }
+                        journal.write_head(job_state)
+                    }));
+                    return self.end();
+                }
+                Next::End => {
+                    drop(state);
+                    return self.end();
+                }
+                Next::Wait(None) => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Next::Wait(Some(until)) => {
+                    let left = until.saturating_duration_since(clock::now());
+                    self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    fn next(&self, state: &State) -> Next {
+        if state.failure.is_some() {
+            return Next::End;
+        }
+        if state.is_led {
+            return Next::Wait(None);
+        }
+        let now = clock::now();
+        if !state.forming.is_empty() {
+            let until = state.forming.since + state.linger();
+            let is_due = state.closing.is_some()
+                || state.flush
+                || state.forming.frame.len() >= GROUP_BYTES_CUT
+                || now >= until;
+            return if is_due { Next::Group } else { Next::Wait(Some(until)) };
+        }
+        if state.closing.is_some() {
+            return Next::Close;
+        }
+        self.next_when_idle(state, now)
+    }
+
+    fn next_when_idle(&self, state: &State, now: Instant) -> Next {
+        if self.idle == Duration::MAX {
+            return Next::Wait(None);
+        }
+        let mark_at = state.is_unmarked.then(|| state.last_sync + self.idle);
+        // HEAD may only follow the mark: a reader then finds both or neither.
+        let head_at =
+            (state.is_head_stale && !state.is_unmarked).then(|| state.last_head + HEAD_INTERVAL_IDLE);
+        match (mark_at, head_at) {
+            (Some(at), _) if now >= at => Next::Mark,
+            (None, Some(at)) if now >= at => Next::Head,
+            (until, None) | (None, until) => Next::Wait(until),
+            (Some(until), Some(_)) => Next::Wait(Some(until)),
+        }
+    }
+
+    fn end(&self) {
+        lock(&self.tip).filler.end();
+        self.done.notify_all();
+    }
+}

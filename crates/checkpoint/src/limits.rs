@@ -1,0 +1,42 @@
+//! The store's bounds in one place.
+
+use std::time::Duration;
+
+/// Bytes of records that wait for their sync; `submit` blocks beyond it.
+pub(crate) const QUEUE_BYTES_MAX: usize = 32 << 20;
+/// A group of this many bytes is written without waiting for more.
+pub(crate) const GROUP_BYTES_CUT: usize = 1 << 20;
+/// A buffer that grew beyond this is not kept.
+pub(crate) const GROUP_BYTES_KEPT: usize = 4 << 20;
+/// Outputs longer than this become blobs.
+pub(crate) const OUTPUT_INLINE_MAX: usize = 1 << 20;
+/// The longest name of a job in bytes.
+pub(crate) const JOB_NAME_MAX: usize = 64 << 10;
+/// A group waits at least this long for company, unless somebody blocks on it.
+pub(crate) const LINGER_MIN: Duration = Duration::from_millis(5);
+/// And never longer.
+pub(crate) const LINGER_MAX: Duration = Duration::from_millis(10);
+/// In between, this many times the average duration of a sync: syncs then take at most a fifth of the time.
+pub(crate) const LINGER_SYNCS: u32 = 4;
+/// After this long without a commit, a mark says that the last one is durable.
+pub(crate) const IDLE: Duration = Duration::from_millis(100);
+/// HEAD is not refreshed more often than this when idle.
+pub(crate) const HEAD_INTERVAL_IDLE: Duration = Duration::from_secs(1);
+/// HEAD is refreshed this often when busy.
+pub(crate) const HEAD_INTERVAL_BUSY: Duration = Duration::from_secs(5);
+/// With `Durability::Process`, this many bytes are synced at the latest, so that recovery has little to write again.
+pub(crate) const PROCESS_SYNC_BYTES: u64 = 8 << 20;
+/// A longer segment is followed by a new one.
+pub(crate) const SEGMENT_LEN_MAX: u64 = 256 << 20;
+/// The first step of filling ahead, and the least.
+pub(crate) const FILL_MIN: u64 = 256 << 10;
+/// The largest step of filling ahead.
+pub(crate) const FILL_MAX: u64 = 8 << 20;
+/// Leases of one worker that recovery remembers; only its last few can be open.
+pub(crate) const LEASES_PER_WORKER_MAX: usize = 16;
+/// Bytes that one read of a journal asks for.
+pub(crate) const READ_CHUNK: usize = 1 << 20;
+/// How long an operation on the whole store waits for another one's end.
+pub(crate) const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Between two tries to get the store's lock.
+pub(crate) const STORE_LOCK_PAUSE: Duration = Duration::from_millis(5);

@@ -1,0 +1,13 @@
+//! The rules of the supervisor, one test each: inputs in, commands out.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
+
+mod blame;
+mod failures;
+mod harness;
+mod leases;
+mod liveness;
+mod phases;
+mod replies;
+mod store;
+mod trials;
+mod workers;
