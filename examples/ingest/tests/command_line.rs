@@ -1,5 +1,9 @@
 //! Arguments, exit codes, outputs: what a user and a script see.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests end on surprises and start processes")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests end on surprises and start processes"
+)]
 
 mod support;
 
@@ -41,7 +45,10 @@ fn the_json_has_the_fields_of_the_manual() {
     let expected = "attempts completed crashes elapsed_s failed host_peak_rss_bytes isolation items job quarantined \
                     resumed workers_started";
     assert_eq!(fields.join(" "), expected);
-    assert_eq!((&json["job"], &json["items"], &json["isolation"]), (&"ingest".into(), &3.into(), &"process".into()));
+    assert_eq!(
+        (&json["job"], &json["items"], &json["isolation"]),
+        (&"ingest".into(), &3.into(), &"process".into())
+    );
     assert_eq!((&json["completed"], &json["failed"], &json["resumed"]), (&2.into(), &1.into(), &0.into()));
     assert!(json["host_peak_rss_bytes"].as_u64().unwrap() > 1 << 20);
     let report: serde_json::Value = serde_json::from_str(&bench.read("report.json")).unwrap();
@@ -149,12 +156,16 @@ mod on_unix {
         for name in ["sparse.txt", "sparse.pdf", "sparse.jpg", "sparse"] {
             fs::File::create(inputs.join(name)).unwrap().set_len(1 << 40).unwrap();
         }
-        fs::write(inputs.join(OsStr::from_bytes(b"caf\xe9 100%\n.txt")), "A name that is not UTF-8.").unwrap();
+        fs::write(inputs.join(OsStr::from_bytes(b"caf\xe9 100%\n.txt")), "A name that is not UTF-8.")
+            .unwrap();
 
         let json = bench.run(&["--item-timeout", "60s"]).complete().json();
 
         assert_eq!(json["items"], 7, "{json}");
-        assert_eq!(bench.keys("knowledge.jsonl"), ["00.txt", "caf%E9 100%25\n.txt", "empty.pdf", "sparse", "sparse.txt"]);
+        assert_eq!(
+            bench.keys("knowledge.jsonl"),
+            ["00.txt", "caf%E9 100%25\n.txt", "empty.pdf", "sparse", "sparse.txt"]
+        );
         assert_eq!(bench.failures().keys().collect::<Vec<_>>(), ["sparse.jpg", "sparse.pdf"]);
         let report: serde_json::Value = serde_json::from_str(&bench.read("report.json")).unwrap();
         assert_eq!(report["skipped"]["special"], 3);

@@ -19,7 +19,10 @@ fn set_aside_by(rule: &str, more: &[&str]) -> (Bench, support::Ran, (String, Str
     let blamed = failures.into_iter().next().unwrap();
     assert_eq!(blamed.0, "03.txt");
     assert_eq!(json["completed"], NEIGHBOURS - 1);
-    assert_eq!(bench.keys("knowledge.jsonl"), ["00.txt", "01.txt", "02.txt", "04.txt", "05.txt", "06.txt", "07.txt"]);
+    assert_eq!(
+        bench.keys("knowledge.jsonl"),
+        ["00.txt", "01.txt", "02.txt", "04.txt", "05.txt", "06.txt", "07.txt"]
+    );
     (bench, ran, blamed.1)
 }
 

@@ -1,6 +1,10 @@
 //! However a run is cut, the next one carries on, and in the end nobody can tell.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests end on surprises and own their clock")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests end on surprises and own their clock"
+)]
 
 mod support;
 
@@ -13,8 +17,16 @@ const WORKER_KILLS: usize = 100;
 
 /// Crashes, failures and slow items, so that every kind of state can be cut through.
 const RULES: &[&str] = &[
-    "--inject", "abort:05.txt", "--inject", "fail:1[17].txt", "--inject", "segv:23.txt", "--inject", "flaky:08.txt",
-    "--inject", "slow:*",
+    "--inject",
+    "abort:05.txt",
+    "--inject",
+    "fail:1[17].txt",
+    "--inject",
+    "segv:23.txt",
+    "--inject",
+    "flaky:08.txt",
+    "--inject",
+    "slow:*",
 ];
 
 fn uncut() -> Bench {
@@ -77,7 +89,10 @@ fn an_interrupted_run_drains_exits_with_130_and_resumes() {
     let uncut = uncut();
     let bench = Bench::with_texts(ITEMS);
     let mut child = bench.command(RULES).spawn().unwrap();
-    assert!(wait(&mut child, Duration::from_millis(300)).is_none(), "the run was over before it could be interrupted");
+    assert!(
+        wait(&mut child, Duration::from_millis(300)).is_none(),
+        "the run was over before it could be interrupted"
+    );
     signal(child.id(), "INT");
 
     let interrupted = finish(child);

@@ -1,5 +1,9 @@
 //! Runs the built program and looks at what it leaves behind.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests end on surprises and start processes")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests end on surprises and start processes"
+)]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use serde_json::Value;
@@ -33,7 +37,10 @@ impl Bench {
         let bench = Self { dir: tempfile::tempdir().unwrap() };
         fs::create_dir(bench.inputs()).unwrap();
         for i in 0..count {
-            bench.put(&format!("{i:02}.txt"), &format!("Note {i}\n\nThe tide of day {i} reached the gate. Word{i} is its own."));
+            bench.put(
+                &format!("{i:02}.txt"),
+                &format!("Note {i}\n\nThe tide of day {i} reached the gate. Word{i} is its own."),
+            );
         }
         bench
     }
@@ -151,7 +158,10 @@ pub fn children_of(pid: u32) -> Vec<u32> {
 /// Sends a signal; a process that is gone already is no error.
 #[cfg(unix)]
 pub fn signal(pid: u32, name: &str) {
-    let _ = Command::new("kill").args([&format!("-{name}"), "--", &pid.to_string()]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .args([&format!("-{name}"), "--", &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// Where a test wants randomness: splitmix64 from a printed seed.
