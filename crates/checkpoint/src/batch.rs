@@ -63,7 +63,12 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// [`StoreError::MalformedBatch`] when `entries` does not hold exactly `count`.
-    pub fn completed_dense(first: u64, count: u32, attempts: u32, entries: &'a [u8]) -> Result<Self, StoreError> {
+    pub fn completed_dense(
+        first: u64,
+        count: u32,
+        attempts: u32,
+        entries: &'a [u8],
+    ) -> Result<Self, StoreError> {
         let mut batch = Self::default();
         batch.add_completed_dense(first, count, attempts, entries)?;
         Ok(batch)
@@ -123,7 +128,10 @@ impl<'a> Batch<'a> {
     /// Outcomes in the batch.
     #[must_use]
     pub fn outcomes(&self) -> u64 {
-        self.parts.iter().map(|part| if let Part::Run { count, .. } = part { u64::from(*count) } else { 1 }).sum()
+        self.parts
+            .iter()
+            .map(|part| if let Part::Run { count, .. } = part { u64::from(*count) } else { 1 })
+            .sum()
     }
 
     /// An upper bound for the bytes in the journal.
@@ -154,7 +162,10 @@ impl<'a> Batch<'a> {
                 Part::Completed { item, attempts, output } if output.len() > OUTPUT_INLINE_MAX => {
                     out.parts.push(Part::Blob { item, attempts, blob: spill(output)? });
                 }
-                part @ (Part::Run { .. } | Part::Completed { .. } | Part::Blob { .. } | Part::SetAside { .. }) => {
+                part @ (Part::Run { .. }
+                | Part::Completed { .. }
+                | Part::Blob { .. }
+                | Part::SetAside { .. }) => {
                     out.parts.push(part);
                 }
             }
@@ -191,7 +202,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Appends the records to a group and the outcomes to the index; on an error neither has changed.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, index: &mut Index, first_lsn: u64) -> Result<(), StoreError> {
+    pub(crate) fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        index: &mut Index,
+        first_lsn: u64,
+    ) -> Result<(), StoreError> {
         let before = out.len();
         let mut undo = Undo::default();
         let mut lsn = first_lsn;
@@ -206,7 +222,13 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn add_completed_dense(&mut self, first: u64, count: u32, attempts: u32, bytes: &'a [u8]) -> Result<(), StoreError> {
+    fn add_completed_dense(
+        &mut self,
+        first: u64,
+        count: u32,
+        attempts: u32,
+        bytes: &'a [u8],
+    ) -> Result<(), StoreError> {
         let (_, rest) = split_entries(bytes, count)?;
         if !rest.is_empty() || first.checked_add(count.into()).is_none_or(|end| end > ORDINAL_MAX) {
             return Err(StoreError::MalformedBatch);
@@ -256,11 +278,19 @@ impl Part<'_> {
     fn first_key(&self) -> Key {
         match self {
             Self::Run { first, .. } => Key::Ordinal(*first),
-            Self::Completed { item, .. } | Self::Blob { item, .. } | Self::SetAside { item, .. } => item.key.to_key(),
+            Self::Completed { item, .. } | Self::Blob { item, .. } | Self::SetAside { item, .. } => {
+                item.key.to_key()
+            }
         }
     }
 
-    fn encode(&self, out: &mut Vec<u8>, index: &mut Index, lsn: u64, undo: &mut Undo) -> Result<(), AlreadyDone> {
+    fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        index: &mut Index,
+        lsn: u64,
+        undo: &mut Undo,
+    ) -> Result<(), AlreadyDone> {
         match *self {
             Self::Run { first, count, attempts, entries } => {
                 index.insert_run(first, count, undo)?;

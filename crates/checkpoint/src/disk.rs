@@ -114,7 +114,9 @@ pub(crate) fn read_exact_at(file: &dyn DiskFile, mut buf: &mut [u8], mut offset:
                 buf = &mut buf[n..];
                 offset += n as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => interrupts += 1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => {
+                interrupts += 1
+            }
             Err(error) => return Err(error),
         }
     }
@@ -131,7 +133,9 @@ pub(crate) fn write_all_at(file: &dyn DiskFile, mut buf: &[u8], mut offset: u64)
                 buf = &buf[n..];
                 offset += n as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => interrupts += 1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => {
+                interrupts += 1
+            }
             Err(error) => return Err(error),
         }
     }

@@ -166,7 +166,9 @@ impl StoreError {
     /// Wraps an error of the system; a full disk becomes [`StoreError::NoSpace`].
     pub(crate) fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path: path.to_owned() },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { path: path.to_owned() }
+            }
             _ => Self::Io { op, path: path.to_owned(), source: Arc::new(source) },
         }
     }

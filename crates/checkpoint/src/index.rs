@@ -3,8 +3,8 @@
 use crate::format::record::{Item, LeaseItems, Record};
 use crate::limits::LEASES_PER_WORKER_MAX;
 use crate::{Counts, KeyRef, Lookup, Note, OpenLease};
-use hashbrown::HashTable;
 use cofferdam_pipeline_core::{Fingerprint, OutcomeKind};
+use hashbrown::HashTable;
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
@@ -91,6 +91,10 @@ impl Index {
         &self.done
     }
 
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
     pub(crate) fn keys_len(&self) -> usize {
         self.keyed.len()
     }
@@ -129,7 +133,7 @@ impl Index {
         self.done.insert_range(range.clone());
         self.counts.completed += u64::from(count);
         if !self.notes.is_empty() {
-            range.for_each(|ordinal| drop(self.notes.remove(&KeyId::Ordinal(ordinal))));
+            self.notes.retain(|id, _| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
         }
         undo.steps.push(UndoStep::Ordinals { first, count, kind: OutcomeKind::Completed });
         Ok(())
@@ -170,7 +174,9 @@ impl Index {
     ) -> Result<Option<Entry>, AlreadyDone> {
         let entry = Entry {
             hash,
-            lsn_and_flags: lsn << LSN_SHIFT | FLAG_SEEN | u64::from(crate::format::record::outcome_code(kind)),
+            lsn_and_flags: lsn << LSN_SHIFT
+                | FLAG_SEEN
+                | u64::from(crate::format::record::outcome_code(kind)),
             fingerprint: fold(fingerprint),
         };
         match self.keyed.find_mut(hash[0], |e| e.hash == hash) {

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// One job, open for work: nobody else can open it before this handle is dropped.
+/// One job, open for work: nobody else can open it before this handle is finished or dropped.
 ///
 /// All methods may be called from any thread. Dropping it makes durable what was submitted, unless that fails.
 #[derive(Debug)]
@@ -38,13 +38,17 @@ pub struct JobStore {
     report: Mutex<RecoveryReport>,
     owner: Mutex<OwnerFile>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Last, so that the lock outlives every write.
-    _lock: Box<dyn DiskFile>,
+    /// Last, so that the lock outlives every write; `None` once the job is closed.
+    lock: Mutex<Option<Box<dyn DiskFile>>>,
 }
 
 impl JobStore {
     /// Opens the job in `dir`, whose lock the caller has taken.
-    pub(crate) fn open(dir: &Path, options: &StoreOptions, lock_file: Box<dyn DiskFile>) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        dir: &Path,
+        options: &StoreOptions,
+        lock_file: Box<dyn DiskFile>,
+    ) -> Result<Self, StoreError> {
         let disk = options.disk.clone();
         let previous = owner_file::read(disk.as_ref(), dir);
         let recovered = recover(disk.as_ref(), dir, Scope::Accepted)?;
@@ -78,7 +82,7 @@ impl JobStore {
             report: Mutex::new(report),
             owner: Mutex::new(owner),
             writer,
-            _lock: lock_file,
+            lock: Mutex::new(Some(lock_file)),
         })
     }
 
@@ -122,6 +126,12 @@ impl JobStore {
     #[must_use]
     pub fn prior(&self, key: KeyRef<'_>) -> Option<Note> {
         lock(&self.journal.state).index.note(key)
+    }
+
+    /// Whether anything is known against any item: otherwise nobody need ask.
+    #[must_use]
+    pub fn has_notes(&self) -> bool {
+        lock(&self.journal.state).index.has_notes()
     }
 
     /// The ordinals that have an outcome now, as a value: no lock is taken to ask it.
@@ -323,7 +333,7 @@ impl JobStore {
 
     /// Ends in an orderly way: everything submitted is durable, marked as such, and HEAD says `state`.
     ///
-    /// The handle can still be read from; the lock is released when it is dropped.
+    /// The handle can still be read from; the lock is released, so that the next owner can come.
     ///
     /// # Errors
     /// What kept it from becoming durable.
@@ -342,6 +352,7 @@ impl JobStore {
         if let Some(thread) = lock(&self.writer).take() {
             thread.join().expect("the writer turns errors into values");
         }
+        drop(lock(&self.lock).take());
     }
 }
 
@@ -378,7 +389,9 @@ struct Parts {
 
 impl Parts {
     fn begin(disk: &dyn Disk, dir: &Path, recovered: Recovered, fill: FillAhead) -> Result<Self, StoreError> {
-        let Recovered { content, index, mut chain, pin, tail, next_seq, next_epoch, absorbs, next_lsn, .. } = recovered;
+        let Recovered {
+            content, index, mut chain, pin, tail, next_seq, next_epoch, absorbs, next_lsn, ..
+        } = recovered;
         let header = SegmentHeader {
             store: content.head.store,
             job: content.head.job,
@@ -415,9 +428,9 @@ fn spawn_writer(journal: &Arc<Journal>) -> Result<JoinHandle<()>, StoreError> {
 fn fill_for(options: &StoreOptions, dir: &Path) -> FillAhead {
     match options.disk.kind(dir) {
         crate::FileSystemKind::Local => options.fill_ahead,
-        crate::FileSystemKind::CopyOnWrite | crate::FileSystemKind::Network | crate::FileSystemKind::Memory => {
-            FillAhead::Off
-        }
+        crate::FileSystemKind::CopyOnWrite
+        | crate::FileSystemKind::Network
+        | crate::FileSystemKind::Memory => FillAhead::Off,
     }
 }
 

@@ -29,7 +29,12 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Option<(u64, OwnerInfo)> {
 
 impl OwnerFile {
     /// Takes the job over, in the name of this process. The caller holds the lock.
-    pub(crate) fn take_over(disk: &dyn Disk, dir: &Path, generation: u64, epoch: u64) -> Result<Self, StoreError> {
+    pub(crate) fn take_over(
+        disk: &dyn Disk,
+        dir: &Path,
+        generation: u64,
+        epoch: u64,
+    ) -> Result<Self, StoreError> {
         let path = dir.join(NAME);
         let file =
             disk.open(&path, OpenMode::Create).map_err(|error| StoreError::io("open", &path, error))?;
@@ -61,10 +66,18 @@ impl OwnerFile {
     fn write(&mut self) -> Result<(), StoreError> {
         let payload = encode(&self.info);
         if payload.len() > SLOTS.payload_len_max() {
-            return Err(StoreError::TooLong { what: "the owner record", len: payload.len(), max: SLOTS.payload_len_max() });
+            return Err(StoreError::TooLong {
+                what: "the owner record",
+                len: payload.len(),
+                max: SLOTS.payload_len_max(),
+            });
         }
         self.generation += 1;
-        write_all_at(self.file.as_ref(), &SLOTS.encode(self.generation, &payload), SLOTS.offset(self.generation))
-            .map_err(|error| StoreError::io("write to", &self.path, error))
+        write_all_at(
+            self.file.as_ref(),
+            &SLOTS.encode(self.generation, &payload),
+            SLOTS.offset(self.generation),
+        )
+        .map_err(|error| StoreError::io("write to", &self.path, error))
     }
 }

@@ -8,8 +8,9 @@ use crate::StoreError;
 /// Random bytes from the system.
 pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| StoreError::io("get random bytes for", Path::new("a new file"), io::Error::other(error.to_string())))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        StoreError::io("get random bytes for", Path::new("a new file"), io::Error::other(error.to_string()))
+    })?;
     Ok(bytes)
 }
 

@@ -41,7 +41,10 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        #[allow(clippy::disallowed_methods, reason = "the one place that renames; callers sync the directories")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the one place that renames; callers sync the directories"
+        )]
         fs::rename(from, to)
     }
 

@@ -11,7 +11,9 @@ use crate::journal::fill::FillAhead;
 use crate::journal::head_file;
 use crate::limits::{IDLE, JOB_NAME_MAX, STORE_LOCK_PAUSE, STORE_LOCK_WAIT};
 use crate::real_disk::RealDisk;
-use crate::{Counts, Durability, JobSpec, JobState, JobSummary, OwnerInfo, StoreError, clock, owner_file, random};
+use crate::{
+    Counts, Durability, JobSpec, JobState, JobSummary, OwnerInfo, StoreError, clock, owner_file, random,
+};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,6 +82,12 @@ impl Store {
         store.remove_leftovers()?;
         drop(lock);
         Ok(store)
+    }
+
+    /// Tells this store from every other one.
+    #[must_use]
+    pub fn uuid(&self) -> &[u8; 16] {
+        &self.uuid
     }
 
     /// What the HEADs of all jobs say, in no order; no journal is read.
@@ -206,7 +214,9 @@ impl Store {
         };
         store_file::decode(&bytes).map(Some).map_err(|fault| match fault {
             StoreFileFault::Damaged => StoreError::NotAStore { path, why: "its STORE file is damaged" },
-            StoreFileFault::Newer(found) => StoreError::NewerVersion { path, found, known: store_file::VERSION },
+            StoreFileFault::Newer(found) => {
+                StoreError::NewerVersion { path, found, known: store_file::VERSION }
+            }
         })
     }
 
@@ -286,7 +296,10 @@ impl Store {
     /// The lock of the whole store: held for the milliseconds of a creation, a deletion or the locking of a job.
     fn lock(&self) -> Result<Box<dyn DiskFile>, StoreError> {
         let path = self.root.join(LOCK);
-        let file = self.disk().open(&path, OpenMode::Create).map_err(|error| StoreError::io("open", &path, error))?;
+        let file = self
+            .disk()
+            .open(&path, OpenMode::Create)
+            .map_err(|error| StoreError::io("open", &path, error))?;
         let deadline = clock::now() + STORE_LOCK_WAIT;
         while !file.try_lock().map_err(|error| StoreError::io("lock", &path, error))? {
             if clock::now() >= deadline {
@@ -299,7 +312,10 @@ impl Store {
 
     fn lock_job(&self, dir: &Path) -> Result<Box<dyn DiskFile>, StoreError> {
         let path = dir.join(LOCK);
-        let file = self.disk().open(&path, OpenMode::Create).map_err(|error| StoreError::io("open", &path, error))?;
+        let file = self
+            .disk()
+            .open(&path, OpenMode::Create)
+            .map_err(|error| StoreError::io("open", &path, error))?;
         if file.try_lock().map_err(|error| StoreError::io("lock", &path, error))? {
             return Ok(file);
         }

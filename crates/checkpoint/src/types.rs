@@ -213,7 +213,8 @@ impl OwnerInfo {
     /// Whether the record is of this machine since its last start; processes of another boot are gone.
     #[must_use]
     pub fn is_this_boot(&self) -> bool {
-        Some(&self.machine) == crate::sys::machine_id().as_ref() && Some(&self.boot) == crate::sys::boot_id().as_ref()
+        Some(&self.machine) == crate::sys::machine_id().as_ref()
+            && Some(&self.boot) == crate::sys::boot_id().as_ref()
     }
 }
 

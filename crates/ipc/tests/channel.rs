@@ -1,5 +1,5 @@
 //! Frames over a real stream: late, cut off, both ways at once, and after the peer is gone.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::{
     Codec, FrameHeader, FrameLimits, FrameReceiver, FrameSender, RecvError, SendError, Stream,

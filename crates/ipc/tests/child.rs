@@ -1,5 +1,5 @@
 //! A real child process at the other end. Each test starts itself again by name; the variable [`ROLE`] tells the child.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::handshake::{BuildId, Hello, PROTOCOL_MAX, PROTOCOL_MIN, Terms, Token, greet, welcome};
 use cofferdam_ipc::{
@@ -121,7 +121,8 @@ fn send_one_and_a_half_frames_and_wait() {
 #[test]
 fn a_stream_that_a_grandchild_keeps_open_ends_for_a_reader_that_is_told_to_stop() {
     let (host, end) = Stream::pair().unwrap();
-    let script = r#"exec 3<&0; sleep 60 <&3 >/dev/null 2>&1 & echo $!; printf 'the last words' >&0; kill -9 $$"#;
+    let script =
+        r#"exec 3<&0; sleep 60 <&3 >/dev/null 2>&1 & echo $!; printf 'the last words' >&0; kill -9 $$"#;
     let mut child = shell(script, end.into_stdin());
     let mut grandchild = String::new();
     child.stdout.take().unwrap().read_to_string(&mut grandchild).unwrap();

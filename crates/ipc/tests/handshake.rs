@@ -1,5 +1,5 @@
 //! Who may talk to whom, and in which words.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::handshake::{
     Agreement, BuildId, GreetingError, HELLO_LEN, HandshakeError, Hello, Rejection, Terms, Token,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 /// Now, on the monotonic clock.
-#[allow(clippy::disallowed_methods, reason = "the one place")]
+#[expect(clippy::disallowed_methods, reason = "the one place")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

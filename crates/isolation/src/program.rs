@@ -72,7 +72,7 @@ fn own_executable() -> io::Result<Command> {
     Ok(command)
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one place that starts processes")]
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
 fn new_command(path: PathBuf) -> Command {
     Command::new(path)
 }

@@ -1,4 +1,5 @@
 //! Stop, pause and take back.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(unix)]
 
 mod common;

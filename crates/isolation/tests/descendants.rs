@@ -1,4 +1,5 @@
 //! The whole tree dies, and a descendant that holds on to wires delays nothing.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -1,4 +1,5 @@
 //! Large items and large outputs at the same time.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(unix)]
 
 mod common;

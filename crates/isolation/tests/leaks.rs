@@ -1,4 +1,5 @@
 //! A hundred workers, killed at random instants, leave nothing behind. Alone in its file: it counts what the process has.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -72,7 +73,7 @@ fn strike(host: &mut Host, worker: WorkerId, dice: u64) {
     let name = format!("{}.recorder", worker.0);
     let records = host.executor.worker_records();
     match records.iter().find(|record| record.recorder.ends_with(Path::new(&name))) {
-        Some(record) if dice % 3 == 0 => {
+        Some(record) if dice.is_multiple_of(3) => {
             let pid = rustix::process::Pid::from_raw(record.pid as i32).unwrap();
             // It may be dead already, but it is not reaped: we hold its end of the story.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

@@ -1,4 +1,5 @@
 //! Workers that the host kills: the reason is the exit.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(unix)]
 
 mod common;

@@ -1,5 +1,6 @@
 //! A `main` without the worker line: a clear error, never a fork bomb. Alone in its file, since no other test may call the
 //! worker line in this process.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(unix)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! What workers write to stdout and stderr.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(unix)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! The executable on disk is replaced while its host runs: workers are still of the host's own build.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(target_os = "linux")]
 
 mod common;

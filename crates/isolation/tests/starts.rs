@@ -1,4 +1,5 @@
 //! Workers that never become ready.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(unix)]
 
 mod common;

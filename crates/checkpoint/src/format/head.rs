@@ -115,7 +115,12 @@ impl Head {
             durable_end: r.u64()?,
             durable_lsn: r.u64()?,
             snapshot_lsn: r.u64()?,
-            counts: Counts { completed: r.u64()?, failed: r.u64()?, quarantined: r.u64()?, cancelled: r.u64()? },
+            counts: Counts {
+                completed: r.u64()?,
+                failed: r.u64()?,
+                quarantined: r.u64()?,
+                cancelled: r.u64()?,
+            },
             description: DescriptionRef { offset: r.u64()?, len: r.u32()?, crc: r.u32()? },
             state: JobState::from_code(r.u8()?).ok_or(Malformed)?,
         })

@@ -17,8 +17,10 @@ pub(crate) const KIND_LEASE_STARTED: u8 = 6;
 /// Kept for later: a job's state changed (paused, resumed, description replaced).
 pub(crate) const KIND_JOB_STATE: u8 = 7;
 /// Kept for later: an outcome is withdrawn, its item is to be tried again.
+#[cfg(test)]
 pub(crate) const KIND_WITHDRAWN: u8 = 8;
 /// Kept for later: an item that was added to a running job, stored whole.
+#[cfg(test)]
 pub(crate) const KIND_ITEM: u8 = 9;
 
 /// A step number follows the tag; without it the step is 0.
@@ -44,12 +46,42 @@ pub(crate) const KINDS: &[(u8, &str)] = &[
 /// One record, borrowed from a verified body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record<'a> {
-    CompletedRun { first: u64, count: u32, attempts: u32, step: u32, entries: &'a [u8] },
-    Completed { item: Item<'a>, attempts: u32, step: u32, output: &'a [u8] },
-    CompletedBlob { item: Item<'a>, attempts: u32, step: u32, blob: BlobRef },
-    SetAside { item: Item<'a>, kind: OutcomeKind, attempts: u32, step: u32, evidence: &'a [u8] },
-    Note { key: KeyRef<'a>, note: Note },
-    LeaseStarted { epoch: u64, worker: u32, lease: u32, items: Vec<LeaseItems<'a>> },
+    CompletedRun {
+        first: u64,
+        count: u32,
+        attempts: u32,
+        step: u32,
+        entries: &'a [u8],
+    },
+    Completed {
+        item: Item<'a>,
+        attempts: u32,
+        step: u32,
+        output: &'a [u8],
+    },
+    CompletedBlob {
+        item: Item<'a>,
+        attempts: u32,
+        step: u32,
+        blob: BlobRef,
+    },
+    SetAside {
+        item: Item<'a>,
+        kind: OutcomeKind,
+        attempts: u32,
+        step: u32,
+        evidence: &'a [u8],
+    },
+    Note {
+        key: KeyRef<'a>,
+        note: Note,
+    },
+    LeaseStarted {
+        epoch: u64,
+        worker: u32,
+        lease: u32,
+        items: Vec<LeaseItems<'a>>,
+    },
     /// A kind that this version only passes over.
     Other,
 }
@@ -101,7 +133,13 @@ pub(crate) fn put_completed_blob(out: &mut Vec<u8>, item: Item<'_>, attempts: u3
     out.extend_from_slice(&blob.hash);
 }
 
-pub(crate) fn put_set_aside(out: &mut Vec<u8>, item: Item<'_>, kind: OutcomeKind, attempts: u32, what: &Evidence) {
+pub(crate) fn put_set_aside(
+    out: &mut Vec<u8>,
+    item: Item<'_>,
+    kind: OutcomeKind,
+    attempts: u32,
+    what: &Evidence,
+) {
     put_item(out, KIND_SET_ASIDE, item);
     out.push(outcome_code(kind));
     put_varint(out, attempts.into());
@@ -290,7 +328,13 @@ mod tests {
                 Record::CompletedRun { first: 100, count: 2, attempts: 1, step: 0, entries: &[1, b'a', 0] },
                 Record::Completed { item, attempts: 2, step: 0, output: b"out" },
                 Record::CompletedBlob { item: plain, attempts: 1, step: 0, blob },
-                Record::SetAside { item: plain, kind: OutcomeKind::Failed, attempts: 3, step: 0, evidence: &[] },
+                Record::SetAside {
+                    item: plain,
+                    kind: OutcomeKind::Failed,
+                    attempts: 3,
+                    step: 0,
+                    evidence: &[]
+                },
                 Record::Note { key: KeyRef::Bytes(b""), note },
                 Record::LeaseStarted { epoch: 9, worker: 1, lease: 2, items: lease.to_vec() },
                 Record::Other,

@@ -61,11 +61,14 @@ impl SlotKind {
 
     /// The intact slot of the highest generation.
     pub(crate) fn best<'a>(&self, file: &'a [u8]) -> Best<'a> {
-        let candidates = [0, 1].map(|i| file.get(i * self.room..).map_or(Best::None, |bytes| self.decode(bytes)));
+        let candidates =
+            [0, 1].map(|i| file.get(i * self.room..).map_or(Best::None, |bytes| self.decode(bytes)));
         let mut best = Best::None;
         for candidate in candidates {
             best = match (best, candidate) {
-                (Best::Found(a), Best::Found(b)) => Best::Found(if a.generation > b.generation { a } else { b }),
+                (Best::Found(a), Best::Found(b)) => {
+                    Best::Found(if a.generation > b.generation { a } else { b })
+                }
                 (Best::Newer(version), _) | (_, Best::Newer(version)) => Best::Newer(version),
                 (found @ Best::Found(_), Best::None) | (Best::None, found) => found,
             };

@@ -37,7 +37,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<[u8; 16], StoreFileFault> {
         return Err(StoreFileFault::Damaged);
     }
     let mut r = Reader(bytes);
-    let fields = (|| Ok::<_, super::bytes::Malformed>((r.array::<8>()?, r.u32()?, r.u32()?, r.array::<16>()?)))();
+    let fields =
+        (|| Ok::<_, super::bytes::Malformed>((r.array::<8>()?, r.u32()?, r.u32()?, r.array::<16>()?)))();
     match fields {
         Ok((MAGIC, VERSION, 0, uuid)) => Ok(uuid),
         Ok((MAGIC, VERSION, incompat, _)) => Err(StoreFileFault::Newer(incompat)),

@@ -35,7 +35,12 @@ pub(crate) struct FrameKind {
 
 impl Appender {
     /// Appends at the start of a new segment.
-    pub(crate) fn new(header: SegmentHeader, path: PathBuf, file: Arc<dyn DiskFile>, filler: Arc<Filler>) -> Self {
+    pub(crate) fn new(
+        header: SegmentHeader,
+        path: PathBuf,
+        file: Arc<dyn DiskFile>,
+        filler: Arc<Filler>,
+    ) -> Self {
         Self {
             key: FrameKey::new(header.salt, header.epoch, header.seq),
             next_lsn: header.prev.next_lsn,
@@ -63,7 +68,8 @@ impl Appender {
             header_crc: 0,
         };
         let header = header.seal(&self.key, self.offset, frame);
-        let body_crc = frame.last_chunk().map(|bytes| u32::from_le_bytes(*bytes)).expect("a frame has a trailer");
+        let body_crc =
+            frame.last_chunk().map(|bytes| u32::from_le_bytes(*bytes)).expect("a frame has a trailer");
         self.filler.before_append(self.offset + frame.len() as u64);
         write_all_at(self.file.as_ref(), frame, self.offset)
             .map_err(|error| StoreError::io("write to", &self.path, error))?;

@@ -110,7 +110,8 @@ impl State {
             self.forming.since = clock::now();
         }
         batch.encode(&mut self.forming.frame, &mut self.index, self.next_lsn)?;
-        self.forming.count += u32::try_from(outcomes).expect("a queue's bytes hold fewer than four billion outcomes");
+        self.forming.count +=
+            u32::try_from(outcomes).expect("a queue's bytes hold fewer than four billion outcomes");
         self.next_lsn += outcomes;
         let ticket = self.next_ticket;
         self.next_ticket += 1;

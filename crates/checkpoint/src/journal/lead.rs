@@ -59,7 +59,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Journal {
     /// Writes the forming group and everything that is due after it. Nobody leads when this is called.
-    pub(crate) fn lead_group<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    pub(crate) fn lead_group<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
         state.is_led = true;
         let mut group = state.take_group();
         drop(state);
@@ -156,7 +159,10 @@ impl Journal {
         let is_due = clock::now().duration_since(state.last_head) >= HEAD_INTERVAL_BUSY;
         let is_fine = state.failure.is_none();
         drop(state);
-        if is_due && is_fine && let Err(error) = self.write_head(None) {
+        if is_due
+            && is_fine
+            && let Err(error) = self.write_head(None)
+        {
             self.fail(error);
         }
     }

@@ -140,6 +140,7 @@ impl FrameReader {
     }
 
     fn read(&self, buf: &mut [u8], offset: u64) -> Result<(), StoreError> {
-        read_exact_at(self.file.as_ref(), buf, offset).map_err(|error| StoreError::io("read", &self.path, error))
+        read_exact_at(self.file.as_ref(), buf, offset)
+            .map_err(|error| StoreError::io("read", &self.path, error))
     }
 }

@@ -149,7 +149,9 @@ fn walk_sealed(
     while place.end < pin.end {
         place = match reader.next_frame()? {
             Some(frame) => advance(&found.path, place, &frame, Some(index))?,
-            None => return Err(StoreError::corrupt(&found.path, place.end, DamageKind::Frame, place.next_lsn)),
+            None => {
+                return Err(StoreError::corrupt(&found.path, place.end, DamageKind::Frame, place.next_lsn));
+            }
         };
     }
     let matches = place.end == pin.end && place.chain == pin.chain && place.next_lsn == pin.next_lsn;
@@ -192,7 +194,13 @@ impl Recovered {
     }
 
     /// Torn or corrupt?
-    fn judge(&mut self, found: &Found, reader: &FrameReader, head_claim: u64, place: Place) -> Result<(), StoreError> {
+    fn judge(
+        &mut self,
+        found: &Found,
+        reader: &FrameReader,
+        head_claim: u64,
+        place: Place,
+    ) -> Result<(), StoreError> {
         let rest = reader.judge_rest()?;
         if head_claim.max(rest.claimed_end) > place.end {
             return Err(StoreError::corrupt(&found.path, place.end, DamageKind::Frame, place.next_lsn));
@@ -220,7 +228,8 @@ impl Recovered {
             self.absorbs = u32::try_from(self.next_seq - header.seq + u64::from(header.absorbs))
                 .expect("a job is not reopened four billion times without a sync");
         } else {
-            self.pin = Pin { seq: found.seq, end: durable.end, chain: durable.chain, next_lsn: durable.next_lsn };
+            self.pin =
+                Pin { seq: found.seq, end: durable.end, chain: durable.chain, next_lsn: durable.next_lsn };
         }
         self.tail = (durable.end < accepted.end).then(|| Tail {
             path: found.path.clone(),
@@ -236,7 +245,12 @@ fn start_of(header: &SegmentHeader) -> Place {
 }
 
 /// Passes over one frame, taking its records into the index.
-fn advance(path: &Path, place: Place, frame: &Frame<'_>, index: Option<&mut Index>) -> Result<Place, StoreError> {
+fn advance(
+    path: &Path,
+    place: Place,
+    frame: &Frame<'_>,
+    index: Option<&mut Index>,
+) -> Result<Place, StoreError> {
     let header = &frame.header;
     let corrupt = |what| StoreError::corrupt(path, frame.offset, what, place.next_lsn);
     if header.first_lsn != place.next_lsn {
@@ -251,7 +265,11 @@ fn advance(path: &Path, place: Place, frame: &Frame<'_>, index: Option<&mut Inde
         TYPE_MARK => {}
         _ if header.flags & FLAG_SKIPPABLE != 0 => {}
         kind => {
-            return Err(StoreError::NewerVersion { path: path.to_owned(), found: kind.into(), known: TYPE_MARK.into() });
+            return Err(StoreError::NewerVersion {
+                path: path.to_owned(),
+                found: kind.into(),
+                known: TYPE_MARK.into(),
+            });
         }
     }
     Ok(Place {

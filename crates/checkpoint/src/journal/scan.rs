@@ -5,7 +5,9 @@ use crate::disk::{Disk, DiskFile, OpenMode, read_exact_at};
 use crate::error::DamageKind;
 use crate::format::frame::FrameKey;
 use crate::format::head::Head;
-use crate::format::segment::{COPY_OFFSETS, FRAMES_START, HEADER_LEN, HeaderFault, SegmentHeader, VERSION, parse_file_name};
+use crate::format::segment::{
+    COPY_OFFSETS, FRAMES_START, HEADER_LEN, HeaderFault, SegmentHeader, VERSION, parse_file_name,
+};
 use crate::{RecoveryReport, StoreError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,7 +36,11 @@ pub(crate) fn load_segments(
         let found = load(disk, dir, seq, report)?;
         match found.header {
             Err(HeaderFault::Newer(version)) => {
-                return Err(StoreError::NewerVersion { path: found.path, found: version, known: VERSION.into() });
+                return Err(StoreError::NewerVersion {
+                    path: found.path,
+                    found: version,
+                    known: VERSION.into(),
+                });
             }
             Err(HeaderFault::Damaged) if seq == head.seq => {
                 return Err(StoreError::corrupt(&found.path, 0, DamageKind::SegmentHeader, 1));

@@ -139,7 +139,8 @@ impl Journal {
         }
         let mark_at = state.is_unmarked.then(|| state.last_sync + self.idle);
         // HEAD may only follow the mark: a reader then finds both or neither.
-        let head_at = (state.is_head_stale && !state.is_unmarked).then(|| state.last_head + HEAD_INTERVAL_IDLE);
+        let head_at =
+            (state.is_head_stale && !state.is_unmarked).then(|| state.last_head + HEAD_INTERVAL_IDLE);
         match (mark_at, head_at) {
             (Some(at), _) if now >= at => Next::Mark,
             (None, Some(at)) if now >= at => Next::Head,

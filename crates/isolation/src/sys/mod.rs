@@ -25,6 +25,9 @@ pub(crate) mod dirs;
 #[cfg(target_os = "linux")]
 #[path = "linux/os.rs"]
 pub(crate) mod os;
+#[cfg(not(target_os = "linux"))]
+#[path = "other/processes.rs"]
+mod processes;
 #[cfg(all(unix, not(target_os = "linux")))]
 #[path = "macos/os.rs"]
 pub(crate) mod os;

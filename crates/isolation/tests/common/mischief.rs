@@ -45,7 +45,10 @@ pub enum Item {
     /// Writes so many bytes to stdout and to stderr, ending in "the end".
     Chatter(usize),
     /// Starts a program that holds the socket and the pipes for long, then aborts; the program's pid goes to the file.
-    LeaveGrandchild { escape: bool, pid_file: String },
+    LeaveGrandchild {
+        escape: bool,
+        pid_file: String,
+    },
     /// Cuts its own recorder to nothing, then aborts.
     CutRecorder,
     /// Tries to start a job within the worker.
@@ -129,7 +132,8 @@ fn act(item: Item, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         Item::LeaveGrandchild { escape, pid_file } => leave_grandchild(escape, &pid_file),
         Item::CutRecorder => {
             let maps = std::fs::read_to_string("/proc/self/maps")?;
-            let path = maps.lines().find_map(|line| line.split_whitespace().find(|w| w.ends_with(".recorder")));
+            let path =
+                maps.lines().find_map(|line| line.split_whitespace().find(|w| w.ends_with(".recorder")));
             File::options().write(true).open(path.unwrap())?.set_len(0)?;
             std::process::abort()
         }

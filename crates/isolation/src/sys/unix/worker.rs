@@ -53,6 +53,7 @@ fn reset_signals() -> io::Result<()> {
 }
 
 /// Removes a variable from this process's environment.
+#[expect(clippy::disallowed_methods, reason = "the one place that changes the environment: a worker's own, before any user code")]
 pub(crate) fn remove_var(name: &str) {
     // SAFETY: the worker line is the first line of `main`, where there is one thread; in a test executable the
     // harness's main thread waits for ours to end.
@@ -66,7 +67,7 @@ pub(crate) fn exit_now(code: u8) -> ! {
 }
 
 /// Ends the process as a return from `main` would: buffers are flushed, `atexit` runs.
-#[allow(clippy::disallowed_methods, reason = "the orderly end of a worker")]
+#[expect(clippy::disallowed_methods, reason = "the orderly end of a worker")]
 pub(crate) fn exit_orderly(code: u8) -> ! {
     std::process::exit(code.into())
 }

@@ -1,0 +1,157 @@
+//! A small job on the simulated disk, and what must be true of it afterwards.
+#![allow(clippy::unwrap_used, missing_docs, dead_code)]
+
+use cofferdam_checkpoint::{
+    Batch, FillAhead, JobSpec, JobState, JobStore, KeyRef, Note, OutcomeBody, Store, StoreError, StoreOptions,
+};
+use cofferdam_pipeline_core::{Evidence, Identities, Key, Keying, OutcomeKind, push_entry_len};
+use cofferdam_testkit::{ImageLimits, SimDisk};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+pub const JOB: &str = "job";
+
+pub fn spec(keying: Keying) -> JobSpec {
+    JobSpec { processor: "facts".into(), version: 1, codec: 1, keying, config: vec![("lang".into(), [7; 32])] }
+}
+
+pub fn entries(outputs: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for output in outputs {
+        push_entry_len(&mut bytes, output.len());
+        bytes.extend_from_slice(output);
+    }
+    bytes
+}
+
+/// The calls come in an order that can be repeated: no thread fills ahead, no clock writes marks.
+pub fn options(disk: &SimDisk) -> StoreOptions {
+    StoreOptions {
+        disk: disk.shared(),
+        fill_ahead: FillAhead::Inline,
+        idle_mark: Duration::MAX,
+        ..StoreOptions::default()
+    }
+}
+
+pub fn open_store(disk: &SimDisk) -> Result<Store, StoreError> {
+    Store::open(Path::new("store"), options(disk))
+}
+
+pub fn limits(subsets_max: usize, seed: u64) -> ImageLimits {
+    ImageLimits { subsets_max, seed }
+}
+
+/// What the job was told and what it acknowledged.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub is_created: bool,
+    pub submitted: BTreeMap<u64, Vec<u8>>,
+    pub acknowledged: BTreeMap<u64, Vec<u8>>,
+}
+
+pub fn output(ordinal: u64) -> Vec<u8> {
+    format!("output of {ordinal} ").into_bytes().repeat(1 + ordinal as usize * 7 % 40)
+}
+
+impl Model {
+    fn submit(&mut self, ordinal: u64, output: Vec<u8>) {
+        self.submitted.insert(ordinal, output);
+    }
+
+    /// Commits a run in one blocking batch.
+    pub fn commit_run(&mut self, job: &JobStore, first: u64, count: u64) -> Result<(), StoreError> {
+        let outputs: Vec<_> = (first..first + count).map(output).collect();
+        (first..first + count).zip(&outputs).for_each(|(ordinal, output)| self.submit(ordinal, output.clone()));
+        let bytes = entries(&outputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        job.commit(Batch::completed_dense(first, count as u32, 1, &bytes).unwrap())?;
+        self.acknowledged.extend((first..first + count).zip(outputs));
+        Ok(())
+    }
+
+    pub fn commit_failed(&mut self, job: &JobStore, ordinal: u64) -> Result<(), StoreError> {
+        let evidence = Evidence { kind: "panic".into(), ..Evidence::default() };
+        self.submit(ordinal, b"panic".to_vec());
+        job.commit(Batch::set_aside(KeyRef::Ordinal(ordinal), None, OutcomeKind::Failed, 2, &evidence).unwrap())?;
+        self.acknowledged.insert(ordinal, b"panic".to_vec());
+        Ok(())
+    }
+
+    pub fn commit_blob(&mut self, job: &JobStore, ordinal: u64) -> Result<(), StoreError> {
+        let content = output(ordinal);
+        self.submit(ordinal, content.clone());
+        let blob = job.put_blob(&mut content.as_slice())?;
+        job.commit(Batch::completed_blob(KeyRef::Ordinal(ordinal), None, 1, blob).unwrap())?;
+        self.acknowledged.insert(ordinal, content);
+        Ok(())
+    }
+
+    /// A small job from nothing to a second session, one disk call after the other.
+    pub fn small_job(&mut self, disk: &SimDisk) -> Result<(), StoreError> {
+        let store = open_store(disk)?;
+        let job = store.create_job(JOB, &spec(Keying::Dense))?;
+        self.is_created = true;
+        self.commit_run(&job, 0, 3)?;
+        lease(&job, 1, 10..13)?;
+        job.note(KeyRef::Ordinal(11), Note { crashes: 1, ..Note::default() })?;
+        self.commit_failed(&job, 11)?;
+        self.commit_blob(&job, 12)?;
+        self.commit_run(&job, 100, 20)?;
+        job.finish(JobState::Interrupted)?;
+        drop(job);
+        let job = store.open_job(JOB)?;
+        self.commit_run(&job, 10, 1)?;
+        lease(&job, 2, 50..60)
+    }
+
+    /// Everything acknowledged is there, once, and nothing that was never submitted; and the job goes on.
+    pub fn check(&self, disk: &SimDisk) {
+        let store = open_store(disk).unwrap();
+        if !store.job_exists(JOB).unwrap() {
+            assert!(!self.is_created && self.acknowledged.is_empty(), "a job that was acknowledged is gone");
+            return;
+        }
+        let mut after = self.clone();
+        {
+            let job = store.open_job(JOB).unwrap();
+            after.acknowledged = self.check_outcomes(&job);
+            after.submitted = after.acknowledged.clone();
+            after.commit_run(&job, 1000, 1).unwrap();
+        }
+        let job = store.open_job(JOB).unwrap();
+        assert_eq!(after.check_outcomes(&job), after.acknowledged);
+    }
+
+    /// Everything acknowledged is there, once, and nothing that was never submitted. Returns what is there.
+    pub fn check_outcomes(&self, job: &JobStore) -> BTreeMap<u64, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for (outcome, lsn) in job.outcomes(0).zip(1..) {
+            let outcome = outcome.unwrap();
+            assert_eq!(outcome.lsn, lsn);
+            let Key::Ordinal(ordinal) = outcome.key else { panic!("a dense job has no keys") };
+            let content = match outcome.body {
+                OutcomeBody::Output(output) => output,
+                OutcomeBody::Blob(blob) => job.read_blob(&blob).unwrap(),
+                OutcomeBody::Evidence(evidence) => evidence.kind.into_bytes(),
+            };
+            assert!(found.insert(ordinal, content).is_none(), "{ordinal} was committed twice");
+        }
+        for (ordinal, content) in &self.acknowledged {
+            assert_eq!(found.get(ordinal), Some(content), "{ordinal} was acknowledged and is lost");
+        }
+        for (ordinal, content) in &found {
+            assert_eq!(self.submitted.get(ordinal), Some(content), "{ordinal} was never submitted");
+        }
+        assert_eq!(job.counts().total(), found.len() as u64);
+        assert_eq!(job.done_ordinals().iter().collect::<Vec<_>>(), found.keys().copied().collect::<Vec<_>>());
+        found
+    }
+}
+
+pub fn lease(job: &JobStore, lease: u32, ordinals: std::ops::Range<u64>) -> Result<(), StoreError> {
+    let mut identities = Identities::default();
+    let count = (ordinals.end - ordinals.start) as u32;
+    ordinals.for_each(|ordinal| identities.push_ordinal(ordinal));
+    job.lease_started(0, lease, &identities, 0..count)
+}
