@@ -49,7 +49,8 @@ pub(crate) fn write<const CELLS: usize>(head: &AtomicU64, ring: &[AtomicU64], ta
     header[layout::CELL_TAG.word()].store(tag.to_le(), Relaxed);
     header[layout::CELL_LEN.word()].store((bytes.len() as u64).to_le(), Relaxed);
     let (whole, rest) = bytes.as_chunks();
-    let last = (!rest.is_empty()).then(|| rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    let last =
+        (!rest.is_empty()).then(|| rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
     for (word, value) in words.iter().zip(whole.iter().map(|chunk| u64::from_le_bytes(*chunk)).chain(last)) {
         word.store(value.to_le(), Relaxed);
         check = layout::mix(check, value);

@@ -198,7 +198,6 @@ impl Instrument for SlotRecorder {
         self.write::<8>(layout::BREADCRUMB_HEAD, layout::BREADCRUMBS, text);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a paused item polls the control page; cancel, and the death of the host, end the wait")]
     fn check(&self) -> Result<(), Interrupted> {
         let control = &self.recorder.control;
         loop {
@@ -208,7 +207,7 @@ impl Instrument for SlotRecorder {
             if load(control, layout::PAUSE) == 0 {
                 return Ok(());
             }
-            std::thread::sleep(PAUSE_POLL);
+            crate::clock::pause(PAUSE_POLL);
         }
     }
 }

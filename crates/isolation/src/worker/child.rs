@@ -169,7 +169,7 @@ impl Worker {
         };
         if self.session.has_ended() {
             // A host that got the last message may close its end; the exit code is the processor's thread's to choose.
-            thread::sleep(LEAVE_WALL_MAX);
+            crate::clock::pause(LEAVE_WALL_MAX);
         }
         error
     }
