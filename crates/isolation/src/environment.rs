@@ -74,7 +74,10 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 }
 
 /// The host's environment, of which workers inherit what is allowed.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the host's environment, for the allow-list")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the host's environment, for the allow-list"
+)]
 pub(crate) fn of_host() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os()
 }

@@ -44,7 +44,13 @@ impl WorkerProgram {
             Self::Test { name } => {
                 let mut command = own_executable()?;
                 // An ignored test can be a worker; one thread, so that it starts at once; nothing captured.
-                command.args([name.as_str(), "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
+                command.args([
+                    name.as_str(),
+                    "--exact",
+                    "--include-ignored",
+                    "--nocapture",
+                    "--test-threads=1",
+                ]);
                 Ok(command)
             }
             Self::Program { path, args } => {

@@ -121,7 +121,10 @@ fn a_failure_is_an_answer_and_the_next_item_runs() {
     let lease = host.assign(worker, &[Item::Fail("not now".into()), echo("next")]);
     match host.event() {
         (_, WorkerEvent::Failed { lease: of, offset: 0, failure }) => {
-            assert_eq!((of, failure.kind, failure.message.as_str()), (lease, FailureKind::Transient, "not now"));
+            assert_eq!(
+                (of, failure.kind, failure.message.as_str()),
+                (lease, FailureKind::Transient, "not now")
+            );
         }
         other => panic!("{other:?}"),
     }

@@ -52,7 +52,8 @@ fn workers_are_gone_within_two_seconds_of_their_hosts_sigkill() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(host.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let line = lines.filter(|line| line.contains("workers ")).take(1).next().expect("the host names its workers");
+    let line =
+        lines.filter(|line| line.contains("workers ")).take(1).next().expect("the host names its workers");
     let pids: Vec<u32> =
         line.rsplit("workers ").next().unwrap().split(' ').map(|pid| pid.trim().parse().unwrap()).collect();
     assert!(pids.len() == 3 && pids.iter().all(|pid| is_alive(*pid)), "{pids:?}");

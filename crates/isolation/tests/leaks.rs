@@ -32,17 +32,24 @@ fn our_threads() -> usize {
 
 fn children() -> usize {
     let me = std::process::id();
-    std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default().split_whitespace().count()
+    std::fs::read_to_string(format!("/proc/{me}/task/{me}/children"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .count()
         + zombies(me)
 }
 
 fn zombies(parent: u32) -> usize {
     let is_zombie = |stat: String| {
-        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').map(str::to_owned).collect();
+        let fields: Vec<_> =
+            stat.rsplit(") ").next().unwrap_or_default().split(' ').map(str::to_owned).collect();
         fields.first().is_some_and(|state| state == "Z") && fields.get(1) == Some(&parent.to_string())
     };
     let stats = std::fs::read_dir("/proc").unwrap().flatten();
-    stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok()).filter(|s| is_zombie(s.clone())).count()
+    stats
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+        .filter(|s| is_zombie(s.clone()))
+        .count()
 }
 
 /// Spawns, kills with or without our doing, and waits for the end of all.
@@ -101,6 +108,11 @@ fn a_hundred_dead_workers_leave_no_descriptor_thread_zombie_or_file() {
         host.spawn(WORKERS + worker);
     }
     drop(host);
+    // A joined thread may stay in the list for a moment.
+    let deadline = std::time::Instant::now() + common::PATIENCE;
+    while our_threads() != before.1 && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
     assert_eq!((count("/proc/self/fd"), our_threads()), before);
     assert_eq!(before.1, 0);
     assert_eq!((count(runtime_dir.path().to_str().unwrap()), children()), (0, 0));

@@ -33,7 +33,11 @@ fn a_hundred_mebibytes_of_chatter_neither_block_the_worker_nor_swell_the_host() 
     assert!(peak_kib() - before < 8 * 1024, "{} KiB more", peak_kib() - before);
     host.executor.kill(worker, KillReason::JobOver);
     let tail = host.end_of(worker).report().stderr_tail.clone();
-    assert!(tail.ends_with("\u{fffd}[31mthe end\n"), "the escape is neutralised: {:?}", &tail[tail.len() - 30..]);
+    assert!(
+        tail.ends_with("\u{fffd}[31mthe end\n"),
+        "the escape is neutralised: {:?}",
+        &tail[tail.len() - 30..]
+    );
     assert!(tail.len() <= 8 * 1024 + 16, "{}", tail.len());
 }
 

@@ -19,7 +19,9 @@ fn frame<M: Message>(kind: u8, message: &M, payload: &[u8]) -> Vec<u8> {
     let (host, child) = Stream::pair().unwrap();
     let (_, writer) = host.split();
     let (mut reader, _writer) = child.into_stream().unwrap().split();
-    FrameSender::new(writer, Codec::Bincode, FrameLimits::default()).send(kind, message, payload, None).unwrap();
+    FrameSender::new(writer, Codec::Bincode, FrameLimits::default())
+        .send(kind, message, payload, None)
+        .unwrap();
     let mut bytes = vec![0; 1 << 16];
     let len = reader.read(&mut bytes, None).unwrap();
     bytes.truncate(len);
@@ -56,7 +58,8 @@ fn a_spoilt_checksum_is_a_breach() {
 
 #[test]
 fn a_giant_length_is_a_breach_before_memory_is_set_aside() {
-    let header = cofferdam_ipc::FrameHeader { kind: 0x82, message_len: 8, payload_len: u32::MAX, body_crc: 0 };
+    let header =
+        cofferdam_ipc::FrameHeader { kind: 0x82, message_len: 8, payload_len: u32::MAX, body_crc: 0 };
     assert_breach(header.encode().to_vec(), "payload of 4294967295 bytes");
 }
 

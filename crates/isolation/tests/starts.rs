@@ -5,7 +5,7 @@
 mod common;
 
 use cofferdam_isolation::WorkerProgram;
-use cofferdam_pipeline_core::{Exit, ExitReport, FailureKind, KillReason, TimeLimit, WorkerEvent, Executor};
+use cofferdam_pipeline_core::{Executor, Exit, ExitReport, FailureKind, KillReason, TimeLimit, WorkerEvent};
 use common::{Config, Host, Item, settings};
 use std::time::Duration;
 
@@ -60,7 +60,9 @@ fn a_failed_start_says_what_the_processor_said() {
 fn a_panic_in_start_is_a_failed_start() {
     let (_, report) = end_of_start(&Config::PanicInStart, common::PATIENCE);
     match &report.exit {
-        Exit::StartFailed(why) => assert!(why.starts_with("panicked at ") && why.ends_with(": no model"), "{why}"),
+        Exit::StartFailed(why) => {
+            assert!(why.starts_with("panicked at ") && why.ends_with(": no model"), "{why}")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -118,7 +120,10 @@ fn a_config_beyond_a_frame_is_refused_at_once() {
     settings.frame_payload_max = 4096;
     let sink = std::sync::Arc::new(|_, _| {});
     let error = cofferdam_isolation::ChildExecutor::new(settings, sink).err().unwrap();
-    assert!(matches!(error, cofferdam_isolation::IsolationError::ConfigTooLarge { max: 4096, .. }), "{error:?}");
+    assert!(
+        matches!(error, cofferdam_isolation::IsolationError::ConfigTooLarge { max: 4096, .. }),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -19,7 +19,9 @@ pub(super) enum Breach {
     Order(&'static str),
     #[error("a {0} message with a payload")]
     Payload(&'static str),
-    #[error("replies from offset {offset} with count {count} whose payload holds {found} good entries in {len} bytes")]
+    #[error(
+        "replies from offset {offset} with count {count} whose payload holds {found} good entries in {len} bytes"
+    )]
     Replies { offset: u32, count: u32, found: u64, len: usize },
     #[error("more answers than items")]
     Unasked,
@@ -46,7 +48,12 @@ enum Stage {
 }
 
 /// Reads until the end, handing events to the worker's sink.
-pub(super) fn run(mut receiver: FrameReceiver, worker: &Worker, pool: &Arc<BufferPool>, start_by: Instant) -> End {
+pub(super) fn run(
+    mut receiver: FrameReceiver,
+    worker: &Worker,
+    pool: &Arc<BufferPool>,
+    start_by: Instant,
+) -> End {
     let mut stage = Stage::Starting;
     let mut payload = pool.take();
     loop {
@@ -66,7 +73,12 @@ pub(super) fn run(mut receiver: FrameReceiver, worker: &Worker, pool: &Arc<Buffe
 }
 
 /// Handles one frame; true when the payload's buffer was given away.
-fn take(received: &Received<'_>, payload: &mut Buffer, stage: &mut Stage, worker: &Worker) -> Result<bool, Breach> {
+fn take(
+    received: &Received<'_>,
+    payload: &mut Buffer,
+    stage: &mut Stage,
+    worker: &Worker,
+) -> Result<bool, Breach> {
     match received.kind {
         protocol::Replies::KIND => {
             let replies: protocol::Replies = decode(received)?;

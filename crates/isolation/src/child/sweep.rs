@@ -30,7 +30,9 @@ pub(super) fn claim(dir: &Path) -> io::Result<Claim> {
     match lock.try_lock() {
         Ok(()) => {}
         // A file system without locks: by its age, the directory is safe for long.
-        Err(TryLockError::Error(error)) => tracing::debug!(%error, "a directory of workers' files is not locked"),
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(%error, "a directory of workers' files is not locked")
+        }
         Err(TryLockError::WouldBlock) => unreachable!("a file that was created a moment ago is locked"),
     }
     Ok(Claim { _lock: lock })

@@ -193,7 +193,9 @@ impl Worker {
         }
         match state.leave_by {
             Some((at, grace)) if at <= now => {
-                state.violation.get_or_insert(format!("closed its socket and was still there {grace:?} later"));
+                state
+                    .violation
+                    .get_or_insert(format!("closed its socket and was still there {grace:?} later"));
                 state.kill = Some(KillReason::ProtocolViolation);
                 KillDue::Now
             }

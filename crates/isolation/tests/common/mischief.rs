@@ -41,7 +41,9 @@ pub enum Item {
     /// Writes these bytes into the socket to the host, then sleeps.
     Socket(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Closes its way to the host, and the way back too, then sleeps.
-    CloseSocket { both: bool },
+    CloseSocket {
+        both: bool,
+    },
     /// Writes so many bytes to stdout and to stderr, ending in "the end".
     Chatter(usize),
     /// Starts a program that holds the socket and the pipes for long, then aborts; the program's pid goes to the file.
@@ -139,7 +141,8 @@ fn act(item: Item, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         }
         Item::StartJob => {
             let settings = super::settings(&Config::Good);
-            let error = cofferdam_isolation::ChildExecutor::new(settings, std::sync::Arc::new(|_, _| {})).err();
+            let error =
+                cofferdam_isolation::ChildExecutor::new(settings, std::sync::Arc::new(|_, _| {})).err();
             return Ok(error.map_or(String::new(), |error| format!("{error:?}")).into_bytes());
         }
         Item::Env(name) => return Ok(std::env::var(name).unwrap_or_default().into_bytes()),

@@ -65,9 +65,7 @@ pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
 /// Whether the group has a member that has not ended.
 pub(crate) fn is_group_alive(group: Pid) -> bool {
     let group = group.as_raw_nonzero().to_string();
-    let is_living_member = |pid: u32| {
-        stat_field(pid, 5).is_some_and(|of| of == group) && !is_zombie(pid)
-    };
+    let is_living_member = |pid: u32| stat_field(pid, 5).is_some_and(|of| of == group) && !is_zombie(pid);
     pids().any(is_living_member)
 }
 
@@ -103,7 +101,8 @@ fn parse_pid(name: &[u8]) -> Option<u32> {
 fn kill_if_marked(pid: u32, wanted: &[u8]) -> bool {
     let is_marked = || {
         // Zombies have no environment; other users' processes cannot be read.
-        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|b| *b == 0).any(|var| var == wanted))
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|env| env.split(|b| *b == 0).any(|var| var == wanted))
     };
     if !is_marked() {
         return false;

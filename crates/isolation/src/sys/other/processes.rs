@@ -22,11 +22,6 @@ pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
     look_at(pid, ProcessRefreshKind::nothing().with_memory(), sysinfo::Process::memory)
 }
 
-/// Kills this process.
-pub(crate) fn kill(pid: u32) {
-    look_at(pid, ProcessRefreshKind::nothing(), sysinfo::Process::kill);
-}
-
 /// Kills every process of ours whose first environment carries `mark` as the value of [`crate::environment::TREE_VAR`]:
 /// descendants of a worker that left its process group. One that also cleared its environment escapes.
 pub(crate) fn kill_marked(mark: &str) -> usize {
@@ -52,7 +47,12 @@ fn marked_processes(wanted: &OsStr) -> usize {
     marked.filter(|process| process.kill()).count()
 }
 
-fn look_at<T>(pid: u32, kind: ProcessRefreshKind, look: impl FnOnce(&sysinfo::Process) -> T) -> Option<T> {
+/// Looks at one process; `None` when there is none.
+pub(crate) fn look_at<T>(
+    pid: u32,
+    kind: ProcessRefreshKind,
+    look: impl FnOnce(&sysinfo::Process) -> T,
+) -> Option<T> {
     let mut system = System::new().ok()?;
     let pid = Pid::from_u32(pid);
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);

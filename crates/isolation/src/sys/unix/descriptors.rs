@@ -11,7 +11,8 @@ const LIST: &str = "/dev/fd";
 /// everything that Rust opens in this process is. Call it before there are threads or user code.
 pub(crate) fn close_inherited() {
     let Ok(entries) = std::fs::read_dir(LIST) else { return };
-    let fds: Vec<RawFd> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let fds: Vec<RawFd> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for fd in fds.into_iter().filter(|fd| *fd > 2) {
         // SAFETY: only asked about; the one that listed the others is closed by now and gives an error.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };

@@ -50,7 +50,11 @@ impl OutputPump {
 
 impl OutputIntake {
     #[expect(clippy::unused_self, reason = "the same surface on every system")]
-    pub(crate) fn add(&self, stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> io::Result<Captured> {
+    pub(crate) fn add(
+        &self,
+        stdout: Option<ChildStdout>,
+        stderr: Option<ChildStderr>,
+    ) -> io::Result<Captured> {
         let record = Arc::new(Record::default());
         if let Some(pipe) = stdout {
             drain(pipe, false, record.clone())?;

@@ -8,6 +8,7 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::os::windows::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::time::{Duration, Instant};
+use sysinfo::ProcessRefreshKind;
 use windows_sys::Win32::System::JobObjects::{
     AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation, SetInformationJobObject,
@@ -110,7 +111,8 @@ pub(crate) fn end_descendants(_pid: u32, _mark: &str, _bound: Duration) -> usize
 pub(crate) fn kill_orphan(pid: u32, start_time: u64) -> bool {
     let is_it = start_time != 0 && processes::start_time(pid) == Some(start_time);
     if is_it {
-        processes::kill(pid);
+        // An error means that it has ended.
+        let _ = processes::look_at(pid, ProcessRefreshKind::nothing(), sysinfo::Process::kill);
     }
     is_it
 }

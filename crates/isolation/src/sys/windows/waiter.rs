@@ -39,7 +39,11 @@ impl Waker {
 
 impl Waiter {
     /// Returns when one of the processes may have ended, after a wake-up, or when `timeout` has passed; often earlier.
-    pub(crate) fn wait<'a>(&mut self, mut processes: impl Iterator<Item = &'a Process>, timeout: Option<Duration>) {
+    pub(crate) fn wait<'a>(
+        &mut self,
+        mut processes: impl Iterator<Item = &'a Process>,
+        timeout: Option<Duration>,
+    ) {
         let tick = processes.next().map(|_| TICK);
         let timeout = timeout.into_iter().chain(tick).min().unwrap_or(Duration::MAX);
         let rung = self.0.rung.lock().unwrap_or_else(PoisonError::into_inner);
