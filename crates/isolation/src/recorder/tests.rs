@@ -1,5 +1,8 @@
 use super::layout::{self, Field};
-use super::{HostRecorder, PanicRecord, Phase, ReadError, Recorder, RecorderDir, RecorderError, Recording, read_recorder};
+use super::{
+    HostRecorder, PanicRecord, Phase, ReadError, Recorder, RecorderDir, RecorderError, Recording,
+    read_recorder,
+};
 use cofferdam_pipeline_core::{Instrument, LeaseId, OpenItem, WorkerId};
 use proptest::prelude::*;
 use std::fs::File;
@@ -122,7 +125,9 @@ fn a_reader_at_full_speed_never_accepts_a_torn_text() {
     let (mut texts, mut progresses) = (0, 0);
     for _ in 0..READS {
         let open = host.read().unwrap().open.pop().unwrap();
-        for text in [open.stage, open.message].into_iter().chain(open.breadcrumbs).filter(|text| !text.is_empty()) {
+        for text in
+            [open.stage, open.message].into_iter().chain(open.breadcrumbs).filter(|text| !text.is_empty())
+        {
             assert_eq!(text, text_of(text.as_bytes()[0]), "torn");
             texts += 1;
         }
@@ -162,7 +167,10 @@ fn a_worker_that_cuts_or_overwrites_its_recorder_hides_what_it_had_open() {
     crate::sys::files::write_all_at(&file, &[9; 16], 0).unwrap();
     assert!(matches!(host.read(), Err(ReadError::Content(RecorderError::Magic))));
     file.set_len(100).unwrap();
-    assert!(matches!(host.read(), Err(ReadError::Content(RecorderError::Short { len: 100, expected: 6144 }))));
+    assert!(matches!(
+        host.read(),
+        Err(ReadError::Content(RecorderError::Short { len: 100, expected: 6144 }))
+    ));
 }
 
 #[test]
@@ -246,9 +254,12 @@ fn forge(bytes: &mut [u8], at: usize, tag: u64, len: usize) {
     let check = words.fold(layout::cell_check(9, tag, len as u64), |check, word| {
         layout::mix(check, u64::from_le_bytes(word.try_into().unwrap()))
     });
-    for (field, value) in
-        [(layout::CELL_TICKET, 9), (layout::CELL_TAG, tag), (layout::CELL_LEN, len as u64), (layout::CELL_CHECK, check)]
-    {
+    for (field, value) in [
+        (layout::CELL_TICKET, 9),
+        (layout::CELL_TAG, tag),
+        (layout::CELL_LEN, len as u64),
+        (layout::CELL_CHECK, check),
+    ] {
         put(&mut bytes[at..], field, value);
     }
 }

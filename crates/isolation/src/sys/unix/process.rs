@@ -104,14 +104,13 @@ fn group_exists(pid: Pid) -> bool {
 
 /// Kills what left the process group of a dead worker (found by its mark, where the system shows it), and waits until
 /// the group is empty or `bound` has passed; the number of processes that had to be found by their mark.
-#[expect(clippy::disallowed_methods, reason = "nothing tells when a group is empty; the wait is bounded")]
 pub(crate) fn end_descendants(pid: u32, mark: &str, bound: Duration) -> usize {
     let found = os::kill_marked(mark);
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return found };
     let deadline = crate::clock::now() + bound;
     let mut pause = Duration::from_micros(50);
     while group_exists(pid) && os::is_group_alive(pid) && crate::clock::now() < deadline {
-        std::thread::sleep(pause);
+        crate::clock::pause(pause);
         pause = (pause * 2).min(Duration::from_millis(5));
     }
     found
@@ -138,14 +137,13 @@ pub(crate) fn kill_orphan(pid: u32, start_time: u64) -> bool {
 }
 
 /// Waits until this very process is gone; false when it was still there at the deadline.
-#[expect(clippy::disallowed_methods, reason = "the process is nobody's child here; the wait is bounded")]
 pub(crate) fn wait_gone(pid: u32, start_time: u64, deadline: Instant) -> bool {
     let mut pause = Duration::from_micros(200);
     while is_alive(pid, start_time) {
         if crate::clock::now() >= deadline {
             return false;
         }
-        std::thread::sleep(pause);
+        crate::clock::pause(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
     true

@@ -43,7 +43,9 @@ fn reset_signals() -> io::Result<()> {
         // cannot be asked about (SIGKILL, those of the C library) answer with an error and are left alone.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
+            if libc::sigaction(signal, std::ptr::null(), &mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+            {
                 action.sa_sigaction = libc::SIG_DFL;
                 libc::sigaction(signal, &action, std::ptr::null_mut());
             }
@@ -53,7 +55,10 @@ fn reset_signals() -> io::Result<()> {
 }
 
 /// Removes a variable from this process's environment.
-#[expect(clippy::disallowed_methods, reason = "the one place that changes the environment: a worker's own, before any user code")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that changes the environment: a worker's own, before any user code"
+)]
 pub(crate) fn remove_var(name: &str) {
     // SAFETY: the worker line is the first line of `main`, where there is one thread; in a test executable the
     // harness's main thread waits for ours to end.
