@@ -244,6 +244,7 @@ impl Store {
         let bytes = description.encode();
         check_len("the description of a job", bytes.len(), description::LEN_MAX)?;
         let head = Head {
+            ro_compat: 0,
             store: self.uuid,
             job: random::bytes()?,
             epoch: 0,

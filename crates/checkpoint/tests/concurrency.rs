@@ -15,7 +15,8 @@ use support::{JOB, entries, limits, open_store, options, spec};
 fn threads_that_commit_and_submit_get_every_outcome_once_and_in_order_of_their_lsn() {
     let dir = tempfile::tempdir().unwrap();
     let store =
-        Store::open(dir.path(), StoreOptions { accept_weak_file_system: true, ..StoreOptions::default() }).unwrap();
+        Store::open(dir.path(), StoreOptions { accept_weak_file_system: true, ..StoreOptions::default() })
+            .unwrap();
     let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
     let (threads, rounds) = (6u64, 40u64);
     let read = std::thread::scope(|scope| {
@@ -74,7 +75,9 @@ fn nothing_is_acknowledged_before_its_sync() {
         job.submit(Batch::completed_dense(ordinal, 1, 1, &outputs).unwrap()).unwrap();
         job.flush();
         let (event, image) = rx.recv_timeout(Duration::from_secs(10)).unwrap();
-        assert!(matches!(event, CommitEvent::Durable { through, lsn } if (through, lsn) == (ordinal + 1, ordinal + 1)));
+        assert!(
+            matches!(event, CommitEvent::Durable { through, lsn } if (through, lsn) == (ordinal + 1, ordinal + 1))
+        );
         let found = open_store(&image).unwrap().open_job(JOB).unwrap().outcomes(0).count();
         assert_eq!(found as u64, ordinal + 1);
     }
@@ -110,7 +113,10 @@ fn an_output_of_more_than_a_mebibyte_becomes_a_blob_by_itself_and_damage_to_it_i
     let outputs = entries(&[b"a", &large, b"c"]);
     job.commit(Batch::completed_dense(0, 3, 1, &outputs).unwrap()).unwrap();
     let read: Vec<_> = job.outcomes(0).map(Result::unwrap).collect();
-    assert_eq!(read.iter().map(|o| o.key.clone()).collect::<Vec<_>>(), (0..3).map(Key::Ordinal).collect::<Vec<_>>());
+    assert_eq!(
+        read.iter().map(|o| o.key.clone()).collect::<Vec<_>>(),
+        (0..3).map(Key::Ordinal).collect::<Vec<_>>()
+    );
     let OutcomeBody::Blob(blob) = read[1].body else { panic!("{:?}", read[1].body) };
     assert_eq!(job.read_blob(&blob).unwrap(), large);
     let path = disk.files().into_iter().find(|path| path.parent().unwrap().ends_with("blobs")).unwrap();

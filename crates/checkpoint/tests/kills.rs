@@ -53,7 +53,8 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_while_it_commits() {
             .unwrap();
         // Killed in the middle of what follows the nth line: a different place each time.
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let durable = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("durable ")?.parse().ok());
+        let durable =
+            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("durable ")?.parse().ok());
         acknowledged = durable.take(1 + kill * 7).last().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

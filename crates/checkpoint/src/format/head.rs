@@ -37,6 +37,8 @@ pub(crate) const LAYOUT: &[(usize, usize, &str)] = &[
 /// The payload of a HEAD slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
+    /// Flags that a writer must know; 0 in this version.
+    pub(crate) ro_compat: u32,
     pub(crate) store: [u8; 16],
     pub(crate) job: [u8; 16],
     pub(crate) epoch: u64,
@@ -77,7 +79,9 @@ impl From<Malformed> for HeadFault {
 
 impl Head {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![0; 12];
+        let mut out = vec![0; 4];
+        out.extend_from_slice(&self.ro_compat.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.store);
         out.extend_from_slice(&self.job);
         let c = &self.counts;
@@ -103,11 +107,12 @@ impl Head {
 
     pub(crate) fn decode(payload: &[u8]) -> Result<Self, HeadFault> {
         let mut r = Reader(payload);
-        let (_compat, _ro_compat, incompat) = (r.u32()?, r.u32()?, r.u32()?);
+        let (_compat, ro_compat, incompat) = (r.u32()?, r.u32()?, r.u32()?);
         if incompat != 0 {
             return Err(HeadFault::Newer(incompat));
         }
         Ok(Self {
+            ro_compat,
             store: r.array()?,
             job: r.array()?,
             epoch: r.u64()?,

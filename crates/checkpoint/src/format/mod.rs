@@ -11,3 +11,6 @@ pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod slot;
 pub(crate) mod store_file;
+
+#[cfg(test)]
+mod spec_test;

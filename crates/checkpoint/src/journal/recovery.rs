@@ -56,6 +56,10 @@ struct Place {
 /// Reads the journal in `dir`.
 pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recovered, StoreError> {
     let content = head_file::read(disk, dir)?;
+    let unknown = content.head.ro_compat;
+    if scope == Scope::Accepted && unknown != 0 {
+        return Err(StoreError::NewerVersion { path: dir.join(head_file::NAME), found: unknown, known: 0 });
+    }
     let mut report = RecoveryReport::default();
     let segments = load_segments(disk, dir, &content.head, &mut report)?;
     let path = order(&segments, &content, dir, &mut report)?;
