@@ -1,1 +1,42 @@
-//! Facade.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod clock;
+mod driver;
+mod error;
+mod events;
+mod feeder;
+mod fleet;
+mod handle;
+mod inbox;
+mod job;
+mod ledger;
+mod orphans;
+mod outcomes;
+mod plan;
+mod report;
+mod shared;
+mod snapshot;
+mod spec;
+mod worker;
+
+pub use cofferdam_checkpoint::{Durability, StoreError, StoreOptions};
+pub use cofferdam_ipc::Codec;
+pub use cofferdam_isolation::{IsolationError, WorkerProgram};
+pub use cofferdam_pipeline_core::supervisor::Ended;
+pub use cofferdam_pipeline_core::{
+    Context, Event, EventKind, Evidence, Exit, Failure, FailureKind, Fingerprint, Interrupted, ItemSource,
+    Key, Keying, Policy, Processor, RetryPolicy, SourceError, SourceItem, StartContext, dense, keyed,
+};
+pub use error::JobError;
+pub use events::Events;
+pub use handle::{JobControl, JobHandle};
+pub use job::{Isolation, Job, OnDifference, OnExisting};
+pub use outcomes::{Outcome, OutcomeError, OutcomeResult, Outcomes};
+pub use plan::{DuplicateKey, ResumePlan};
+pub use report::Report;
+pub use snapshot::{Phase, Snapshot, WorkerSnapshot};
+
+#[doc(hidden)]
+pub use worker::__private;

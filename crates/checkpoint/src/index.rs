@@ -91,6 +91,10 @@ impl Index {
         &self.done
     }
 
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
     pub(crate) fn keys_len(&self) -> usize {
         self.keyed.len()
     }

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// One job, open for work: nobody else can open it before this handle is dropped.
+/// One job, open for work: nobody else can open it before this handle is finished or dropped.
 ///
 /// All methods may be called from any thread. Dropping it makes durable what was submitted, unless that fails.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub struct JobStore {
     report: Mutex<RecoveryReport>,
     owner: Mutex<OwnerFile>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Last, so that the lock outlives every write.
-    _lock: Box<dyn DiskFile>,
+    /// Last, so that the lock outlives every write; `None` once the job is closed.
+    lock: Mutex<Option<Box<dyn DiskFile>>>,
 }
 
 impl JobStore {
@@ -82,7 +82,7 @@ impl JobStore {
             report: Mutex::new(report),
             owner: Mutex::new(owner),
             writer,
-            _lock: lock_file,
+            lock: Mutex::new(Some(lock_file)),
         })
     }
 
@@ -126,6 +126,12 @@ impl JobStore {
     #[must_use]
     pub fn prior(&self, key: KeyRef<'_>) -> Option<Note> {
         lock(&self.journal.state).index.note(key)
+    }
+
+    /// Whether anything is known against any item: otherwise nobody need ask.
+    #[must_use]
+    pub fn has_notes(&self) -> bool {
+        lock(&self.journal.state).index.has_notes()
     }
 
     /// The ordinals that have an outcome now, as a value: no lock is taken to ask it.
@@ -328,7 +334,7 @@ impl JobStore {
 
     /// Ends in an orderly way: everything submitted is durable, marked as such, and HEAD says `state`.
     ///
-    /// The handle can still be read from; the lock is released when it is dropped.
+    /// The handle can still be read from; the lock is released, so that the next owner can come.
     ///
     /// # Errors
     /// What kept it from becoming durable.
@@ -347,6 +353,7 @@ impl JobStore {
         if let Some(thread) = lock(&self.writer).take() {
             thread.join().expect("the writer turns errors into values");
         }
+        drop(lock(&self.lock).take());
     }
 }
 

@@ -17,7 +17,7 @@
 //! ([`StoreError::AlreadyDone`]), one for another fingerprint supersedes. After any failed write or sync the handle is
 //! poisoned and no sync is tried again; [`JobStore::reopen`] reads back what is there and continues in a new segment.
 #![deny(missing_docs)]
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 mod batch;
 mod blob;

@@ -86,6 +86,12 @@ impl Store {
         Ok(store)
     }
 
+    /// Tells this store from every other one.
+    #[must_use]
+    pub fn uuid(&self) -> &[u8; 16] {
+        &self.uuid
+    }
+
     /// What the HEADs of all jobs say, in no order; no journal is read.
     ///
     /// # Errors

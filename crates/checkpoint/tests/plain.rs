@@ -1,5 +1,6 @@
 //! The plain path on the real disk.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
+#![allow(missing_docs)]
 
 use cofferdam_checkpoint::{
     Batch, CommitEvent, Durability, JobSpec, JobState, KeyRef, Lookup, OutcomeBody, Store, StoreError,

@@ -7,7 +7,7 @@
 //!
 //! The byte tables are in `docs/spec/wire-protocol.md`.
 #![deny(missing_docs)]
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 mod checksum;
 mod codec;

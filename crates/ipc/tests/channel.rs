@@ -1,5 +1,9 @@
 //! Frames over a real stream: late, cut off, both ways at once, and after the peer is gone.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait by the real clock and start children"
+)]
 
 use cofferdam_ipc::{
     Codec, FrameHeader, FrameLimits, FrameReceiver, FrameSender, RecvError, SendError, Stream,
@@ -12,6 +16,8 @@ use std::time::{Duration, Instant};
 const SOON: Duration = Duration::from_millis(20);
 /// Far more than any buffer between two processes holds.
 const LARGE: usize = 64 << 20;
+/// What every platform's stream holds without a reader.
+const BUFFERED: usize = 60_000;
 
 type Channel = (FrameSender, FrameReceiver);
 
@@ -135,7 +141,7 @@ fn a_deadline_within_a_large_payload_keeps_what_has_arrived() {
     let bytes = frame_bytes_of_large(&payload);
     let ((_, mut receiver), peer) = half_pair();
     let (_reader, mut writer) = peer.split();
-    let (first, rest) = bytes.split_at(100_000);
+    let (first, rest) = bytes.split_at(BUFFERED);
     writer.write_all(&mut [IoSlice::new(first)], None).unwrap();
     assert!(matches!(receiver.recv(&mut Vec::new(), soon()), Err(RecvError::TimedOut)));
     thread::scope(|scope| {
@@ -199,14 +205,14 @@ fn after_a_failed_write_what_the_dead_peer_had_sent_is_still_readable() {
     // Bytes that the peer never reads turn its death into a reset of the connection on Unix.
     sender.send(1, &(), b"never read", None).unwrap();
     peer_sender.send(2, &(), b"first", None).unwrap();
-    peer_sender.send(3, &(), &[7; 100_000], None).unwrap();
+    peer_sender.send(3, &(), &[7; BUFFERED], None).unwrap();
     drop((peer_sender, peer_receiver));
     for _ in 0..2 {
         let error = sender.send(4, &(), &[], None).unwrap_err();
         assert!(matches!(error, SendError::Closed | SendError::CutOff), "{error}");
     }
     assert_eq!(recv(&mut receiver).unwrap(), (2, b"first".to_vec()));
-    assert_eq!(recv(&mut receiver).unwrap(), (3, vec![7; 100_000]));
+    assert_eq!(recv(&mut receiver).unwrap(), (3, vec![7; BUFFERED]));
     assert!(matches!(recv(&mut receiver), Err(RecvError::Closed)));
 }
 
@@ -222,10 +228,10 @@ fn the_death_of_a_peer_with_unread_bytes_is_a_clean_end() {
 fn a_reader_that_is_told_to_stop_gets_what_had_arrived_while_the_peer_lives() {
     let ((_sender, mut receiver), (mut peer_sender, _peer_receiver)) = pair();
     peer_sender.send(1, &(), b"one", None).unwrap();
-    peer_sender.send(2, &(), &[2; 90_000], None).unwrap();
+    peer_sender.send(2, &(), &[2; BUFFERED], None).unwrap();
     receiver.half().control().shutdown_read().unwrap();
     assert_eq!(recv(&mut receiver).unwrap(), (1, b"one".to_vec()));
-    assert_eq!(recv(&mut receiver).unwrap(), (2, vec![2; 90_000]));
+    assert_eq!(recv(&mut receiver).unwrap(), (2, vec![2; BUFFERED]));
     assert!(matches!(recv(&mut receiver), Err(RecvError::Closed)));
 }
 

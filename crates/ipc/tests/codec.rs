@@ -1,5 +1,5 @@
 //! Values to bytes and back, and bytes that were never values.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::{Codec, CodecError, CodecSet, DECODE_BYTES_MAX};
 use proptest::prelude::{Just, any, prop_assert_eq, prop_oneof, proptest};

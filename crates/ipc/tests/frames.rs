@@ -1,5 +1,5 @@
 //! Frames as bytes: round trips, damage, hostile lengths.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::frame::{HEADER_LEN, MAGIC};
 use cofferdam_ipc::{

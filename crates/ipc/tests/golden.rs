@@ -1,5 +1,5 @@
 //! The golden files were made from the specification by another program: both must agree byte for byte.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 use cofferdam_ipc::handshake::{Agreement, BuildId, Hello, Rejection, Token, Welcome};
 use cofferdam_ipc::{Codec, CodecSet, Decoded, FrameLimits, FrameSender, Stream, decode_frame};

@@ -1,5 +1,9 @@
 //! Who may talk to whom, and in which words.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait by the real clock and start children"
+)]
 
 use cofferdam_ipc::handshake::{
     Agreement, BuildId, GreetingError, HELLO_LEN, HandshakeError, Hello, Rejection, Terms, Token,

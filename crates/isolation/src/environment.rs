@@ -64,7 +64,22 @@ const ALLOWED_PREFIXES: &[&str] = &["LC_", "ASAN_", "UBSAN_", "TSAN_", "LSAN_"];
 /// Whether this process is a worker, or was started by one: no job may start here (it would be a fork bomb).
 #[must_use]
 pub fn is_inside_worker() -> bool {
-    std::env::var_os(TREE_VAR).is_some() || std::env::var_os(ROLE_VAR).is_some()
+    variable(TREE_VAR).is_some() || variable(ROLE_VAR).is_some()
+}
+
+/// A variable of this process that gives it its role.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the role variables, and no others")]
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The host's environment, of which workers inherit what is allowed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the host's environment, for the allow-list"
+)]
+pub(crate) fn of_host() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
 }
 
 /// The value of [`TREE_VAR`] for a worker whose files are in `dir`: unique, since the directory's name is random.

@@ -1,6 +1,6 @@
 //! Runs processors in threads and child processes, and says exactly how each ended.
 #![deny(missing_docs)]
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 mod child;
 mod clock;

@@ -2,8 +2,10 @@
 
 use crate::sys::os;
 use cofferdam_ipc::handshake::BuildId;
-use object::Object;
 use object::read::ReadCache;
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::read::macho::MachHeader;
+use object::{Endianness, FileKind, Object, elf, macho};
 use std::ffi::OsString;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hasher};
@@ -42,7 +44,13 @@ impl WorkerProgram {
             Self::Test { name } => {
                 let mut command = own_executable()?;
                 // An ignored test can be a worker; one thread, so that it starts at once; nothing captured.
-                command.args([name.as_str(), "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
+                command.args([
+                    name.as_str(),
+                    "--exact",
+                    "--include-ignored",
+                    "--nocapture",
+                    "--test-threads=1",
+                ]);
                 Ok(command)
             }
             Self::Program { path, args } => {
@@ -70,7 +78,7 @@ fn own_executable() -> io::Result<Command> {
     Ok(command)
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one place that starts processes")]
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
 fn new_command(path: PathBuf) -> Command {
     Command::new(path)
 }
@@ -87,19 +95,37 @@ pub(crate) fn own_build_id() -> io::Result<BuildId> {
     }
 }
 
+/// Reads headers only: symbol tables of debug builds have tens of megabytes.
 fn linked_build_id(file: &File) -> Option<BuildId> {
     let cache = ReadCache::new(file);
-    let object = object::File::parse(&cache).ok()?;
-    if let Ok(Some(note)) = object.build_id() {
-        return pad(note);
+    match FileKind::parse(&cache).ok()? {
+        FileKind::Elf32 => elf_build_id::<elf::FileHeader32<Endianness>>(&cache),
+        FileKind::Elf64 => elf_build_id::<elf::FileHeader64<Endianness>>(&cache),
+        FileKind::MachO64 => {
+            let header = macho::MachHeader64::<Endianness>::parse(&cache, 0).ok()?;
+            pad(&header.uuid(header.endian().ok()?, &cache, 0).ok()??)
+        }
+        FileKind::Pe32 | FileKind::Pe64 => {
+            let file = object::File::parse(&cache).ok()?;
+            let info = file.pdb_info().ok()??;
+            pad(&[&info.guid()[..], &info.age().to_le_bytes()].concat())
+        }
+        _ => None,
     }
-    if let Ok(Some(uuid)) = object.mach_uuid() {
-        return pad(&uuid);
+}
+
+fn elf_build_id<H: FileHeader>(cache: &ReadCache<&File>) -> Option<BuildId> {
+    let header = H::parse(cache).ok()?;
+    let endian = header.endian().ok()?;
+    for segment in header.program_headers(endian, cache).ok()? {
+        let Ok(Some(mut notes)) = segment.notes(endian, cache) else { continue };
+        while let Ok(Some(note)) = notes.next() {
+            if note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID {
+                return pad(note.desc());
+            }
+        }
     }
-    let info = object.pdb_info().ok()??;
-    let mut id = info.guid().to_vec();
-    id.extend(info.age().to_le_bytes());
-    pad(&id)
+    None
 }
 
 /// Longer ids are cut: 32 bytes are enough to tell builds apart.

@@ -1,10 +1,11 @@
 //! Items that end their worker: each exit is named exactly, the item that ran is blamed, nobody else.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(unix)]
 
 mod common;
 
-use common::{Item, assert_blamed, assert_blamed_by};
 use cofferdam_pipeline_core::Exit;
+use common::{Item, assert_blamed, assert_blamed_by};
 
 #[test]
 fn worker() {
@@ -66,7 +67,10 @@ fn an_abort_after_a_caught_panic_is_an_abort() {
 fn what_the_processor_said_last_survives_its_death() {
     let report = assert_blamed(Item::Annotated(Item::Abort.into()), &signal(6, "SIGABRT"));
     let open = &report.open[0];
-    assert_eq!((open.stage.as_str(), open.progress, open.message.as_str()), ("decode", Some((3, 9)), "page 3"));
+    assert_eq!(
+        (open.stage.as_str(), open.progress, open.message.as_str()),
+        ("decode", Some((3, 9)), "page 3")
+    );
     assert_eq!(open.breadcrumbs, ["opened", "page 3"]);
 }
 

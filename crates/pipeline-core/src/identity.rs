@@ -63,6 +63,18 @@ impl Identities {
         })
     }
 
+    /// The ordinal of the item at `position` of a dense source.
+    ///
+    /// # Panics
+    /// When there is no such item, or the source is keyed.
+    #[must_use]
+    pub fn ordinal(&self, position: u32) -> u64 {
+        self.ordinal_runs(position..position + 1)
+            .next()
+            .expect("the position lies in a chunk of a dense source")
+            .first
+    }
+
     /// The key of the item at `position`.
     ///
     /// # Panics
@@ -70,10 +82,7 @@ impl Identities {
     #[must_use]
     pub fn key(&self, position: u32) -> Key {
         match self {
-            Self::Ordinals(_) => {
-                let run = self.ordinal_runs(position..position + 1).next();
-                Key::Ordinal(run.expect("the position lies in the chunk").first)
-            }
+            Self::Ordinals(_) => Key::Ordinal(self.ordinal(position)),
             Self::Keys(table) => Key::Bytes(table.get(position).0.into()),
         }
     }

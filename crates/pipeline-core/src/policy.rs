@@ -88,7 +88,11 @@ impl Default for Policy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts_max: 3, backoff_first: Duration::from_millis(200), backoff_max: Duration::from_secs(30) }
+        Self {
+            attempts_max: 3,
+            backoff_first: Duration::from_millis(200),
+            backoff_max: Duration::from_secs(30),
+        }
     }
 }
 

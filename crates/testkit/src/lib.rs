@@ -2,6 +2,9 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod misbehave;
 mod sim_disk;
+mod sys;
 
+pub use misbehave::{Behaviour, Done, FailWith, Misbehave, Start, Task};
 pub use sim_disk::{Fault, FaultPlan, ImageLimits, Images, SimDisk, SyncFailure};

@@ -171,17 +171,21 @@ fn recv_append(
 mod tests {
     use super::Socket;
     use std::io::{self, IoSlice};
-    use std::process::Command;
+    use std::process::{Command, Output, Stdio};
+    use std::time::{Duration, Instant};
 
     const ROLE: &str = "COFFERDAM_IPC_TEST_CHILD";
 
     /// Rust programs ignore SIGPIPE, hosts written in C need not: the child restores the default and would die of it.
     #[test]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the signal would end the test program itself, so a child tries it"
+    )]
     fn a_write_to_a_dead_peer_raises_no_signal() {
         if std::env::var_os(ROLE).is_some() {
             return write_to_a_dead_peer();
         }
-        #[allow(clippy::disallowed_methods, reason = "the signal would end the test program itself")]
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["sys::unix::tests::a_write_to_a_dead_peer_raises_no_signal", "--exact", "--nocapture"])
             .env(ROLE, "1")
@@ -203,5 +207,33 @@ mod tests {
             let error = socket.write(parts, None).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         }
+    }
+
+    /// A grandchild that inherited the stream keeps it open, as processors that start programs of their own can.
+    #[test]
+    fn a_stream_that_a_grandchild_keeps_open_ends_for_a_reader_that_is_told_to_stop() {
+        let (host, child) = Socket::pair().unwrap();
+        let script =
+            r#"exec 3<&0; sleep 60 <&3 >/dev/null 2>&1 & echo $!; printf 'last words' >&0; kill -9 $$"#;
+        let output = shell(script, child.into_stdin());
+        assert!(!output.status.success());
+        let grandchild = String::from_utf8(output.stdout).unwrap();
+
+        let mut buf = [0; 64];
+        let read = host.read(&mut buf, None).unwrap();
+        assert_eq!(&buf[..read], b"last words");
+        // The grandchild lives: there is no end yet.
+        let long_enough = Duration::from_millis(20);
+        #[allow(clippy::disallowed_methods, reason = "tests wait by the real clock")]
+        let error = host.read(&mut buf, Some(Instant::now() + long_enough)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        host.shutdown_read().unwrap();
+        assert_eq!(host.read(&mut buf, None).unwrap(), 0);
+        assert!(shell(&format!("kill -9 {grandchild}"), Stdio::null()).status.success());
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "a shell makes grandchildren with the least words")]
+    fn shell(script: &str, stdin: Stdio) -> Output {
+        Command::new("sh").args(["-c", script]).stdin(stdin).stderr(Stdio::inherit()).output().unwrap()
     }
 }

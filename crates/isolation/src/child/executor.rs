@@ -81,8 +81,10 @@ impl ChildExecutor {
         self.workers.values().filter_map(record).collect()
     }
 
-    fn send(&self, worker: WorkerId, message: Outbound) {
+    /// Sends a message that may be answered `answers` times.
+    fn send(&self, worker: WorkerId, message: Outbound, answers: u32) {
         let Some(entry) = self.workers.get(&worker) else { return };
+        entry.worker.grant(answers);
         match entry.queue.try_send(message) {
             // Its end is an event of its own.
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
@@ -122,11 +124,12 @@ impl Executor for ChildExecutor {
     }
 
     fn assign(&mut self, worker: WorkerId, assignment: Assignment) {
-        self.send(worker, Outbound::Assign(assignment));
+        let answers = assignment.range.end - assignment.range.start;
+        self.send(worker, Outbound::Assign(assignment), answers);
     }
 
     fn take_back(&mut self, worker: WorkerId, lease: LeaseId) {
-        self.send(worker, Outbound::TakeBack(lease));
+        self.send(worker, Outbound::TakeBack(lease), 1);
     }
 
     fn set_paused(&mut self, worker: WorkerId, paused: bool) {
@@ -138,7 +141,7 @@ impl Executor for ChildExecutor {
     fn stop(&mut self, worker: WorkerId) {
         if let Some(entry) = self.workers.get(&worker) {
             entry.worker.interrupt();
-            self.send(worker, Outbound::Stop);
+            self.send(worker, Outbound::Stop, 0);
         }
     }
 

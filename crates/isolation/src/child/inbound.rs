@@ -19,8 +19,12 @@ pub(super) enum Breach {
     Order(&'static str),
     #[error("a {0} message with a payload")]
     Payload(&'static str),
-    #[error("replies from offset {offset} with count {count} whose payload holds {found} good entries in {len} bytes")]
+    #[error(
+        "replies from offset {offset} with count {count} whose payload holds {found} good entries in {len} bytes"
+    )]
     Replies { offset: u32, count: u32, found: u64, len: usize },
+    #[error("more answers than items")]
+    Unasked,
     #[error(transparent)]
     Failure(#[from] protocol::UnknownFailureCode),
 }
@@ -44,7 +48,12 @@ enum Stage {
 }
 
 /// Reads until the end, handing events to the worker's sink.
-pub(super) fn run(mut receiver: FrameReceiver, worker: &Worker, pool: &Arc<BufferPool>, start_by: Instant) -> End {
+pub(super) fn run(
+    mut receiver: FrameReceiver,
+    worker: &Worker,
+    pool: &Arc<BufferPool>,
+    start_by: Instant,
+) -> End {
     let mut stage = Stage::Starting;
     let mut payload = pool.take();
     loop {
@@ -64,12 +73,18 @@ pub(super) fn run(mut receiver: FrameReceiver, worker: &Worker, pool: &Arc<Buffe
 }
 
 /// Handles one frame; true when the payload's buffer was given away.
-fn take(received: &Received<'_>, payload: &mut Buffer, stage: &mut Stage, worker: &Worker) -> Result<bool, Breach> {
+fn take(
+    received: &Received<'_>,
+    payload: &mut Buffer,
+    stage: &mut Stage,
+    worker: &Worker,
+) -> Result<bool, Breach> {
     match received.kind {
         protocol::Replies::KIND => {
             let replies: protocol::Replies = decode(received)?;
             require(*stage == Stage::Ready, "Replies")?;
             check_replies(&replies, payload)?;
+            charge(worker, replies.count)?;
             let outputs = std::mem::take(payload);
             let protocol::Replies { lease, offset, count, .. } = replies;
             worker.emit(WorkerEvent::Replied(ReplyBatch { lease: LeaseId(lease), offset, count, outputs }));
@@ -79,6 +94,7 @@ fn take(received: &Received<'_>, payload: &mut Buffer, stage: &mut Stage, worker
             let failed: protocol::Failed = decode(received)?;
             require(*stage == Stage::Ready, "Failed")?;
             require_no_payload(payload, "Failed")?;
+            charge(worker, 1)?;
             let failure = failure(failed.kind, failed.retry_after_ms, &failed.message)?;
             worker.emit(WorkerEvent::Failed { lease: LeaseId(failed.lease), offset: failed.offset, failure });
         }
@@ -86,6 +102,7 @@ fn take(received: &Received<'_>, payload: &mut Buffer, stage: &mut Stage, worker
             let returned: protocol::Returned = decode(received)?;
             require(*stage == Stage::Ready, "Returned")?;
             require_no_payload(payload, "Returned")?;
+            charge(worker, 1)?;
             worker.emit(WorkerEvent::Returned { lease: LeaseId(returned.lease), from: returned.from });
         }
         protocol::Ready::KIND => {
@@ -122,6 +139,11 @@ fn decode<M: Message + DeserializeOwned>(received: &Received<'_>) -> Result<M, B
 
 fn require(in_order: bool, name: &'static str) -> Result<(), Breach> {
     if in_order { Ok(()) } else { Err(Breach::Order(name)) }
+}
+
+/// Who answers more often than he was asked could fill the host's memory with events.
+fn charge(worker: &Worker, answers: u32) -> Result<(), Breach> {
+    if worker.charge(answers) { Ok(()) } else { Err(Breach::Unasked) }
 }
 
 fn require_no_payload(payload: &[u8], name: &'static str) -> Result<(), Breach> {

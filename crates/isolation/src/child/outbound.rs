@@ -39,7 +39,9 @@ pub(super) fn run(
         let sent = match &message {
             Outbound::Start(start, config) => send(&mut sender, &**start, config, deadline),
             Outbound::Assign(assignment) => assign(&mut sender, assignment, deadline, worker),
-            Outbound::TakeBack(lease) => send(&mut sender, &protocol::TakeBack { lease: lease.0 }, &[], deadline),
+            Outbound::TakeBack(lease) => {
+                send(&mut sender, &protocol::TakeBack { lease: lease.0 }, &[], deadline)
+            }
             Outbound::Stop => send(&mut sender, &protocol::Stop {}, &[], deadline),
             Outbound::Close => return,
         };

@@ -64,7 +64,12 @@ fn thread(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinH
 
 /// The report on a worker that never was.
 pub(super) fn never_spawned(what: String) -> ExitReport {
-    ExitReport { exit: Exit::SpawnFailed(what), open: Vec::new(), open_known: true, stderr_tail: String::new() }
+    ExitReport {
+        exit: Exit::SpawnFailed(what),
+        open: Vec::new(),
+        open_known: true,
+        stderr_tail: String::new(),
+    }
 }
 
 impl Session {
@@ -90,7 +95,10 @@ impl Session {
         let launched = answered.recv_timeout(max).unwrap_or_else(|_| {
             // The system call hangs (a dead network drive?): should it come back, the process must not stay.
             self.worker.intend_kill(KillReason::TimeLimit(TimeLimit::Start, max));
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("the system did not start it within {max:?}")))
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the system did not start it within {max:?}"),
+            ))
         });
         let Launched { pid, stdout, stderr } = launched?;
         let output = self.shared.output.add(stdout, stderr).inspect_err(|error| {
@@ -134,17 +142,19 @@ impl Session {
     ) -> Option<JoinHandle<()>> {
         let start_by = born + self.shared.settings.start_wall_max;
         let greet_by = start_by.min(born + HANDSHAKE_WALL_MAX);
-        let agreement = match handshake::welcome((&mut reader, &mut writer), &self.shared.terms, Some(greet_by)) {
-            Ok((_, agreement)) => agreement,
-            Err(error) => {
-                self.turn_away(&error, greet_by.saturating_duration_since(born));
-                return None;
-            }
-        };
+        let agreement =
+            match handshake::welcome((&mut reader, &mut writer), &self.shared.terms, Some(greet_by)) {
+                Ok((_, agreement)) => agreement,
+                Err(error) => {
+                    self.turn_away(&error, greet_by.saturating_duration_since(born));
+                    return None;
+                }
+            };
         self.worker.set_greeted();
         let Agreement { codec, limits, .. } = agreement;
         let outbound = self.start_writer(FrameSender::new(writer, codec, limits), recorder);
-        let outbound = outbound.map_err(|error| self.worker.violate(format!("no thread to write to it: {error}")));
+        let outbound =
+            outbound.map_err(|error| self.worker.violate(format!("no thread to write to it: {error}")));
         let receiver = FrameReceiver::new(reader, codec, limits);
         match inbound::run(receiver, &self.worker, &self.shared.pool, start_by) {
             End::Closed => {}

@@ -49,7 +49,7 @@ impl Shared {
         let dir = RecorderDir::create(settings.runtime_dir.as_deref()).map_err(IsolationError::RuntimeDir)?;
         let claim = sweep::claim(dir.path()).map_err(IsolationError::RuntimeDir)?;
         sweep::sweep_beside(dir.path());
-        let env = environment::inherited(std::env::vars_os(), &settings.env);
+        let env = environment::inherited(environment::of_host(), &settings.env);
         let config = std::mem::take(&mut settings.config).into();
         let pool = BufferPool::new(SPARE_BUFFERS_MAX, SPARE_BUFFER_BYTES_MAX);
         Ok(Self { settings, config, terms, pool, output, _claim: claim, dir, env })

@@ -58,7 +58,8 @@ impl Spawner {
     pub(super) fn start() -> io::Result<Self> {
         let (waiter, waker) = waiter()?;
         let handle = SpawnerHandle { waker, inbox: Arc::default() };
-        let thread = Thread { inbox: handle.inbox.clone(), waiter, watched: Vec::new(), abandoned: Vec::new() };
+        let thread =
+            Thread { inbox: handle.inbox.clone(), waiter, watched: Vec::new(), abandoned: Vec::new() };
         let builder = std::thread::Builder::new().name("cofferdam-spawner".into());
         let thread = builder.spawn(move || thread.run())?;
         Ok(Self { handle, thread: Some(thread) })

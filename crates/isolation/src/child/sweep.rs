@@ -30,7 +30,9 @@ pub(super) fn claim(dir: &Path) -> io::Result<Claim> {
     match lock.try_lock() {
         Ok(()) => {}
         // A file system without locks: by its age, the directory is safe for long.
-        Err(TryLockError::Error(error)) => tracing::debug!(%error, "a directory of workers' files is not locked"),
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(%error, "a directory of workers' files is not locked")
+        }
         Err(TryLockError::WouldBlock) => unreachable!("a file that was created a moment ago is locked"),
     }
     Ok(Claim { _lock: lock })
@@ -71,7 +73,7 @@ mod tests {
     }
 
     fn private(parent: &Path, name: &str) -> std::path::PathBuf {
-        let made = tempfile::Builder::new().prefix(name).tempdir_in(parent).unwrap();
+        let made = dirs::private_builder().prefix(name).tempdir_in(parent).unwrap();
         made.keep()
     }
 
@@ -84,7 +86,7 @@ mod tests {
         let strange = private(parent.path(), "other-");
         drop(claim(&old_dead).unwrap());
         let alive = claim(&old_alive).unwrap();
-        [&old_dead, &old_alive, &strange].map(|path| age(path));
+        [&old_dead, &old_alive, &strange].into_iter().for_each(|path| age(path));
 
         sweep_beside(&mine);
 

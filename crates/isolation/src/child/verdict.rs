@@ -56,7 +56,10 @@ fn breach(findings: &Findings) -> String {
 
 fn by_itself(findings: &Findings, record: Option<&Record>) -> Exit {
     let natural = natural(&findings.raw, record);
+    let lost_host = natural == Exit::Code(exit_code::HOST_LOST.into());
     match &findings.violation {
+        // The host is here: the worker spoilt its end of the connection.
+        None if lost_host => return Exit::ProtocolViolation("it lost the connection to its host".into()),
         // Memory that is torn up often spoils the socket first: the signal says more. But a worker that broke the
         // protocol and then left, or was killed by a stranger, is judged by the breach.
         Some(what) if !is_crash_signal(&natural) => return Exit::ProtocolViolation(what.clone()),
@@ -74,11 +77,14 @@ fn by_itself(findings: &Findings, record: Option<&Record>) -> Exit {
 
 fn natural(raw: &RawExit, record: Option<&Record>) -> Exit {
     match raw {
-        RawExit::Code(code) => as_panic(*code == i32::from(exit_code::PANIC), record).unwrap_or(Exit::Code(*code)),
+        RawExit::Code(code) => {
+            as_panic(*code == i32::from(exit_code::PANIC), record).unwrap_or(Exit::Code(*code))
+        }
         RawExit::Signal { number, name } => {
             let exit = Exit::Signal { number: *number, name };
             // With `panic = "abort"` a panic ends in SIGABRT; the phase tells it from an abort after a panic that was caught.
-            as_panic(*name == "SIGABRT", record.filter(|record| record.phase == Phase::Panicked)).unwrap_or(exit)
+            as_panic(*name == "SIGABRT", record.filter(|record| record.phase == Phase::Panicked))
+                .unwrap_or(exit)
         }
         RawExit::Unknown => Exit::Unknown,
         RawExit::Immortal => Exit::Abandoned,
@@ -94,7 +100,9 @@ fn before_handshake(findings: &Findings) -> String {
     match (&findings.refusal, &findings.our_kill) {
         (Some(refusal), Some(_)) => refusal.clone(),
         (Some(refusal), None) => format!("{refusal}; it {}", natural(&findings.raw, None)),
-        (None, Some(KillReason::TimeLimit(_, after))) => format!("no handshake within {after:?}: {WORKER_LINE}"),
+        (None, Some(KillReason::TimeLimit(_, after))) => {
+            format!("no handshake within {after:?}: {WORKER_LINE}")
+        }
         (None, _) => format!("it {} before the handshake: {WORKER_LINE}", natural(&findings.raw, None)),
     }
 }
@@ -103,7 +111,9 @@ const WORKER_LINE: &str = "does its main begin with the worker line?";
 
 fn is_crash_signal(exit: &Exit) -> bool {
     match exit {
-        Exit::Signal { name, .. } => !matches!(*name, "SIGKILL" | "SIGTERM" | "SIGHUP" | "SIGINT" | "SIGPIPE"),
+        Exit::Signal { name, .. } => {
+            !matches!(*name, "SIGKILL" | "SIGTERM" | "SIGHUP" | "SIGINT" | "SIGPIPE")
+        }
         _ => false,
     }
 }

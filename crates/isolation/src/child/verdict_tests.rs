@@ -138,3 +138,9 @@ fn stopped_takes_a_goodbye_exit_code_0_and_nothing_open() {
     assert_eq!(judge(&goodbye(RawExit::Code(1)), Some(&idle)), Exit::Code(1));
     assert_eq!(judge(&at_work(RawExit::Code(0)), Some(&idle)), Exit::Code(0));
 }
+
+#[test]
+fn a_worker_that_misses_its_living_host_has_left_the_protocol() {
+    let lost = at_work(RawExit::Code(exit_code::HOST_LOST.into()));
+    assert!(matches!(judge(&lost, Some(&working())), Exit::ProtocolViolation(_)));
+}

@@ -5,6 +5,7 @@ use crate::recorder::HostRecorder;
 use crate::sys::status::RawExit;
 use cofferdam_ipc::StreamControl;
 use cofferdam_pipeline_core::{ExitReport, KillReason, SlotNumber, WorkerEvent, WorkerId, WorkerSink};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub(super) struct Worker {
     sink: WorkerSink,
     state: Mutex<State>,
     changed: Condvar,
+    /// Answers that may still come. A worker that sends more would fill the host's memory.
+    credit: AtomicU64,
     /// Held while an event is delivered whose place among the others matters.
     lost: Mutex<bool>,
 }
@@ -57,8 +60,15 @@ pub(super) struct ProcessName {
 
 impl Worker {
     pub(super) fn new(id: WorkerId, slot: SlotNumber, sink: WorkerSink) -> Arc<Self> {
-        let (state, changed, lost) = (Mutex::default(), Condvar::new(), Mutex::new(false));
-        Arc::new(Self { id, slot, sink, state, changed, lost })
+        Arc::new(Self {
+            id,
+            slot,
+            sink,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            credit: AtomicU64::new(0),
+            lost: Mutex::new(false),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,6 +110,19 @@ impl Worker {
 
     pub(super) fn is_over(&self) -> bool {
         self.state().over
+    }
+
+    // Credit.
+
+    /// `count` answers may come.
+    pub(super) fn grant(&self, count: u32) {
+        self.credit.fetch_add(count.into(), Ordering::Relaxed);
+    }
+
+    /// Takes `count` answers off the credit; false when there is not so much.
+    pub(super) fn charge(&self, count: u32) -> bool {
+        let charged = |credit: u64| credit.checked_sub(count.into());
+        self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged).is_ok()
     }
 
     // What the session learns.
@@ -170,7 +193,9 @@ impl Worker {
         }
         match state.leave_by {
             Some((at, grace)) if at <= now => {
-                state.violation.get_or_insert(format!("closed its socket and was still there {grace:?} later"));
+                state
+                    .violation
+                    .get_or_insert(format!("closed its socket and was still there {grace:?} later"));
                 state.kill = Some(KillReason::ProtocolViolation);
                 KillDue::Now
             }

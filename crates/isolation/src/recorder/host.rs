@@ -2,7 +2,7 @@
 
 use super::layout::{self, Field};
 use super::{RecorderError, Recording};
-use crate::sys::files;
+use crate::sys::{dirs, files};
 use cofferdam_pipeline_core::WorkerId;
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ impl RecorderDir {
     /// # Errors
     /// When none of them can hold it.
     pub fn create(preferred: Option<&Path>) -> io::Result<Self> {
-        let fresh = |parent: &Path| tempfile::Builder::new().prefix("cofferdam-").tempdir_in(parent);
+        let fresh = |parent: &Path| dirs::private_builder().prefix("cofferdam-").tempdir_in(parent);
         if let Some(parent) = preferred {
             return fresh(parent).map(Self);
         }

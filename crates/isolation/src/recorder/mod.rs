@@ -7,6 +7,8 @@
 mod host;
 pub mod layout;
 mod reader;
+#[cfg(test)]
+mod tests;
 pub(crate) mod text;
 mod words;
 mod writer;

@@ -36,21 +36,22 @@ fn cell(bytes: &[u8]) -> Option<Cell<'_>> {
     whole.then_some(Cell { ticket, tag, text: &text[..len] })
 }
 
-/// Writes one text into the ring whose head and cells are given; cut to a cell's size at a character boundary.
-pub(crate) fn write(head: &AtomicU64, ring: &[AtomicU64], cells: usize, tag: u64, text: &str) {
+/// Writes one text into a ring of `CELLS` equal cells, given its head; cut to a cell's size at a character boundary.
+#[inline]
+pub(crate) fn write<const CELLS: usize>(head: &AtomicU64, ring: &[AtomicU64], tag: u64, text: &str) {
     let ticket = head.fetch_add(1, Relaxed).wrapping_add(1);
-    let cell_words = ring.len() / cells;
-    let start = (ticket % cells as u64) as usize * cell_words;
+    let cell_words = ring.len() / CELLS;
+    let start = (ticket % CELLS as u64) as usize * cell_words;
     let (header, words) = ring[start..start + cell_words].split_at(layout::CELL_HEADER_LEN / 8);
     let bytes = &text.as_bytes()[..text.floor_char_boundary(words.len() * 8)];
     let mut check = layout::cell_check(ticket, tag, bytes.len() as u64);
     header[layout::CELL_TICKET.word()].store(ticket.to_le(), Relaxed);
     header[layout::CELL_TAG.word()].store(tag.to_le(), Relaxed);
     header[layout::CELL_LEN.word()].store((bytes.len() as u64).to_le(), Relaxed);
-    for (word, chunk) in words.iter().zip(bytes.chunks(8)) {
-        let mut padded = [0; 8];
-        padded[..chunk.len()].copy_from_slice(chunk);
-        let value = u64::from_le_bytes(padded);
+    let (whole, rest) = bytes.as_chunks();
+    let last =
+        (!rest.is_empty()).then(|| rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    for (word, value) in words.iter().zip(whole.iter().map(|chunk| u64::from_le_bytes(*chunk)).chain(last)) {
         word.store(value.to_le(), Relaxed);
         check = layout::mix(check, value);
     }

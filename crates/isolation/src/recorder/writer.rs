@@ -88,14 +88,9 @@ impl Recorder {
         let words = &self.words;
         let head = &words[layout::PANIC_HEAD.word()];
         let tag = head.load(Ordering::Relaxed);
-        text::write(
-            &words[layout::PANIC_LOCATION_HEAD.word()],
-            part(words, layout::PANIC_LOCATION),
-            1,
-            tag,
-            location,
-        );
-        text::write(head, part(words, layout::PANIC_MESSAGE), 1, tag, message);
+        let location_head = &words[layout::PANIC_LOCATION_HEAD.word()];
+        text::write::<1>(location_head, part(words, layout::PANIC_LOCATION), tag, location);
+        text::write::<1>(head, part(words, layout::PANIC_MESSAGE), tag, message);
         self.panicking.store(false, Ordering::Release);
     }
 
@@ -175,9 +170,10 @@ impl SlotRecorder {
         u64::from_le(self.area()[layout::OPEN.word()].load(Ordering::Relaxed))
     }
 
-    fn write(&self, head: Field, ring: Field, cells: usize, text: &str) {
+    #[inline]
+    fn write<const CELLS: usize>(&self, head: Field, ring: Field, text: &str) {
         let area = self.area();
-        text::write(&area[head.word()], part(area, ring), cells, self.open_now(), text);
+        text::write::<CELLS>(&area[head.word()], part(area, ring), self.open_now(), text);
     }
 }
 
@@ -191,15 +187,15 @@ impl Instrument for SlotRecorder {
     }
 
     fn stage(&self, name: &str) {
-        self.write(layout::STAGE_HEAD, layout::STAGES, 4, name);
+        self.write::<4>(layout::STAGE_HEAD, layout::STAGES, name);
     }
 
     fn message(&self, text: &str) {
-        self.write(layout::MESSAGE_HEAD, layout::MESSAGES, 2, text);
+        self.write::<2>(layout::MESSAGE_HEAD, layout::MESSAGES, text);
     }
 
     fn breadcrumb(&self, text: &str) {
-        self.write(layout::BREADCRUMB_HEAD, layout::BREADCRUMBS, 8, text);
+        self.write::<8>(layout::BREADCRUMB_HEAD, layout::BREADCRUMBS, text);
     }
 
     fn check(&self) -> Result<(), Interrupted> {
@@ -211,7 +207,7 @@ impl Instrument for SlotRecorder {
             if load(control, layout::PAUSE) == 0 {
                 return Ok(());
             }
-            std::thread::sleep(PAUSE_POLL);
+            crate::clock::pause(PAUSE_POLL);
         }
     }
 }

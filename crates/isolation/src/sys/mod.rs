@@ -11,15 +11,6 @@ pub(crate) mod status;
 pub(crate) mod tail;
 
 #[cfg(unix)]
-#[path = "unix/process.rs"]
-pub(crate) mod process;
-#[cfg(unix)]
-#[path = "unix/waiter.rs"]
-pub(crate) mod waiter;
-#[cfg(unix)]
-#[path = "unix/output.rs"]
-pub(crate) mod output;
-#[cfg(unix)]
 #[path = "unix/dirs.rs"]
 pub(crate) mod dirs;
 #[cfg(target_os = "linux")]
@@ -28,32 +19,47 @@ pub(crate) mod os;
 #[cfg(all(unix, not(target_os = "linux")))]
 #[path = "macos/os.rs"]
 pub(crate) mod os;
-
-#[cfg(windows)]
-#[path = "windows/process.rs"]
-pub(crate) mod process;
-#[cfg(windows)]
-#[path = "windows/waiter.rs"]
-pub(crate) mod waiter;
-#[cfg(windows)]
-#[path = "windows/output.rs"]
+#[cfg(unix)]
+#[path = "unix/output.rs"]
 pub(crate) mod output;
+#[cfg(unix)]
+#[path = "unix/process.rs"]
+pub(crate) mod process;
+#[cfg(not(target_os = "linux"))]
+#[path = "other/processes.rs"]
+mod processes;
+#[cfg(unix)]
+#[path = "unix/waiter.rs"]
+pub(crate) mod waiter;
+
 #[cfg(windows)]
 #[path = "windows/dirs.rs"]
 pub(crate) mod dirs;
 #[cfg(windows)]
 #[path = "windows/os.rs"]
 pub(crate) mod os;
+#[cfg(windows)]
+#[path = "windows/output.rs"]
+pub(crate) mod output;
+#[cfg(windows)]
+#[path = "windows/process.rs"]
+pub(crate) mod process;
+#[cfg(windows)]
+#[path = "windows/waiter.rs"]
+pub(crate) mod waiter;
 
 #[cfg(unix)]
-#[path = "unix/worker.rs"]
-pub(crate) mod worker;
-#[cfg(windows)]
-#[path = "windows/worker.rs"]
-pub(crate) mod worker;
+#[path = "unix/descriptors.rs"]
+mod descriptors;
 #[cfg(target_os = "linux")]
 #[path = "linux/parent.rs"]
 mod parent;
 #[cfg(all(unix, not(target_os = "linux")))]
 #[path = "macos/parent.rs"]
 mod parent;
+#[cfg(unix)]
+#[path = "unix/worker.rs"]
+pub(crate) mod worker;
+#[cfg(windows)]
+#[path = "windows/worker.rs"]
+pub(crate) mod worker;

@@ -1,8 +1,8 @@
 //! The in-thread executor.
 
+use super::ThreadSettings;
 use super::link::MemoryLink;
 use super::worker::{MemorySession, Run, ThreadWorker};
-use super::ThreadSettings;
 use crate::IsolationError;
 use cofferdam_pipeline_core::{
     Assignment, BufferPool, Executor, KillReason, LeaseId, Observation, Processor, SlotNumber, WorkerId,

@@ -25,13 +25,13 @@ const TICKER_STACK_BYTES: usize = 128 * 1024;
 /// Why this process cannot go on as a worker. Nobody reads it but people: it goes to stderr, which the host captures.
 type Fatal = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long the processor's thread may take for the last steps (`atexit` of native libraries) after its last message.
+const LEAVE_WALL_MAX: Duration = Duration::from_secs(5);
+
 /// Is a worker to the end of the process.
 pub(super) fn run(role: &Role, registrations: &[Registration]) -> ! {
     let error = match begin(role, registrations) {
-        Ok(worker) => match worker.serve() {
-            Ok(never) => match never {},
-            Err(error) => error,
-        },
+        Ok(worker) => worker.serve(),
         Err(error) => error,
     };
     if !is_end_of_host(&error) {
@@ -161,8 +161,20 @@ fn leave(left: Left, session: &Session<SocketLink>) -> ! {
 }
 
 impl Worker {
-    /// Reads what the host sends until it is gone.
-    fn serve(mut self) -> Result<Infallible, Fatal> {
+    /// Reads what the host sends until it is gone; what ended it.
+    fn serve(mut self) -> Fatal {
+        let error = match self.read() {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        if self.session.has_ended() {
+            // A host that got the last message may close its end; the exit code is the processor's thread's to choose.
+            crate::clock::pause(LEAVE_WALL_MAX);
+        }
+        error
+    }
+
+    fn read(&mut self) -> Result<Infallible, Fatal> {
         let buffers = BufferPool::new(SPARE_BUFFERS_MAX, SPARE_BUFFER_BYTES_MAX);
         loop {
             let mut payload = buffers.take();

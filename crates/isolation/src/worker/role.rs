@@ -1,6 +1,6 @@
 //! What a process learns from its environment about being a worker.
 
-use crate::environment::{ENDPOINT_VAR, HOST_PID_VAR, ROLE_VAR, TOKEN_VAR};
+use crate::environment::{ENDPOINT_VAR, HOST_PID_VAR, ROLE_VAR, TOKEN_VAR, variable};
 use crate::sys::worker as sys;
 use cofferdam_ipc::handshake::Token;
 
@@ -17,14 +17,18 @@ impl Role {
     /// Takes the role out of the environment, so that no program that user code starts takes itself for a worker.
     /// `None` in a host. Garbled variables give a role that the handshake refuses.
     pub(super) fn take() -> Option<Self> {
-        std::env::var_os(ROLE_VAR)?;
-        let number = std::env::var(HOST_PID_VAR).ok().and_then(|pid| pid.parse().ok());
-        let token = std::env::var(TOKEN_VAR).ok().and_then(|digits| parse_token(&digits));
+        variable(ROLE_VAR)?;
+        let number = text(HOST_PID_VAR).and_then(|pid| pid.parse().ok());
+        let token = text(TOKEN_VAR).and_then(|digits| parse_token(&digits));
         for name in [ROLE_VAR, HOST_PID_VAR, TOKEN_VAR, ENDPOINT_VAR] {
             sys::remove_var(name);
         }
         Some(Self { host_pid: number.unwrap_or(0), token: token.unwrap_or(Token([0; 16])) })
     }
+}
+
+fn text(name: &str) -> Option<String> {
+    variable(name)?.into_string().ok()
 }
 
 fn parse_token(digits: &str) -> Option<Token> {

@@ -164,6 +164,11 @@ impl<L: Link> Session<L> {
         act(&mut self.outgoing().link)
     }
 
+    /// Whether the last message was sent.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.outgoing().has_ended
+    }
+
     /// What the recorder says.
     pub(crate) fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder

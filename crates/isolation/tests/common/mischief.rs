@@ -38,16 +38,23 @@ pub enum Item {
     Check,
     /// Signals itself.
     Raise(i32),
-    /// Writes these bytes into the socket to the host, then goes on.
+    /// Writes these bytes into the socket to the host, then sleeps.
     Socket(#[serde(with = "serde_bytes")] Vec<u8>),
-    /// Closes the socket to the host, then sleeps.
-    CloseSocket,
+    /// Closes its way to the host, and the way back too, then sleeps.
+    CloseSocket {
+        both: bool,
+    },
     /// Writes so many bytes to stdout and to stderr, ending in "the end".
     Chatter(usize),
     /// Starts a program that holds the socket and the pipes for long, then aborts; the program's pid goes to the file.
-    LeaveGrandchild { escape: bool, pid_file: String },
+    LeaveGrandchild {
+        escape: bool,
+        pid_file: String,
+    },
     /// Cuts its own recorder to nothing, then aborts.
     CutRecorder,
+    /// Tries to start a job within the worker.
+    StartJob,
     /// What the environment says.
     Env(String),
     /// Descriptors above 2 that are not close-on-exec.
@@ -114,18 +121,29 @@ fn act(item: Item, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
             rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
             sleep_for_ever()
         }
-        Item::Socket(bytes) => std::mem::ManuallyDrop::new(socket()).write_all(&bytes)?,
-        Item::CloseSocket => {
-            rustix::net::shutdown(&socket(), rustix::net::Shutdown::Both)?;
+        Item::Socket(bytes) => {
+            socket().write_all(&bytes)?;
+            sleep_for_ever()
+        }
+        Item::CloseSocket { both } => {
+            let how = if both { rustix::net::Shutdown::Both } else { rustix::net::Shutdown::Write };
+            rustix::net::shutdown(&*socket(), how)?;
             sleep_for_ever()
         }
         Item::Chatter(bytes) => chatter(bytes)?,
         Item::LeaveGrandchild { escape, pid_file } => leave_grandchild(escape, &pid_file),
         Item::CutRecorder => {
             let maps = std::fs::read_to_string("/proc/self/maps")?;
-            let path = maps.lines().find_map(|line| line.split_whitespace().find(|w| w.ends_with(".recorder")));
+            let path =
+                maps.lines().find_map(|line| line.split_whitespace().find(|w| w.ends_with(".recorder")));
             File::options().write(true).open(path.unwrap())?.set_len(0)?;
             std::process::abort()
+        }
+        Item::StartJob => {
+            let settings = super::settings(&Config::Good);
+            let error =
+                cofferdam_isolation::ChildExecutor::new(settings, std::sync::Arc::new(|_, _| {})).err();
+            return Ok(error.map_or(String::new(), |error| format!("{error:?}")).into_bytes());
         }
         Item::Env(name) => return Ok(std::env::var(name).unwrap_or_default().into_bytes()),
         Item::InheritableFds => return Ok(inheritable_fds().into_bytes()),
@@ -146,10 +164,10 @@ fn overflow(depth: u64) -> u64 {
 }
 
 /// The socket to the host, wherever the worker's runtime has put it.
-fn socket() -> File {
+fn socket() -> std::mem::ManuallyDrop<File> {
     let fd = open_fds().into_iter().find(|(fd, target)| *fd > 2 && target.starts_with("socket:"));
     // SAFETY: this is mischief: the descriptor is somebody else's.
-    unsafe { File::from_raw_fd(fd.unwrap().0) }
+    std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(fd.unwrap().0) })
 }
 
 fn open_fds() -> Vec<(RawFd, String)> {
@@ -186,7 +204,7 @@ fn chatter(bytes: usize) -> std::io::Result<()> {
 
 fn leave_grandchild(escape: bool, pid_file: &str) -> ! {
     let socket = socket();
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
+    rustix::io::fcntl_setfd(&*socket, rustix::io::FdFlags::empty()).unwrap();
     let mut command = Command::new("sleep");
     command.arg("1000").stdin(Stdio::null());
     if escape {

@@ -8,8 +8,8 @@ pub use mischief::{Config, Item, Mischief};
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::{ChildExecutor, ChildSettings, Registration, WorkerProgram, worker_entry};
 use cofferdam_pipeline_core::{
-    Assignment, ChunkBuilder, Executor, Exit, ExitReport, Identities, ItemIndex, KillReason, LeaseId, OpenItem, OrdinalRun, Processor,
-    ReplyBatch, SlotNumber, WorkerEvent, WorkerId, entries,
+    Assignment, ChunkBuilder, Executor, Exit, ExitReport, Identities, ItemIndex, KillReason, LeaseId,
+    OpenItem, OrdinalRun, Processor, ReplyBatch, SlotNumber, WorkerEvent, WorkerId, entries,
 };
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -77,7 +77,14 @@ impl Host {
         for item in items {
             builder.push(|out| Codec::Bincode.encode(item, out)).unwrap();
         }
-        let chunk = Arc::new(builder.finish(ItemIndex(0), Identities::Ordinals(vec![OrdinalRun { first: 0, count: items.len() as u32 }])).unwrap());
+        let chunk = Arc::new(
+            builder
+                .finish(
+                    ItemIndex(0),
+                    Identities::Ordinals(vec![OrdinalRun { first: 0, count: items.len() as u32 }]),
+                )
+                .unwrap(),
+        );
         self.leases += 1;
         let (lease, range) = (LeaseId(self.leases), 0..chunk.len());
         self.executor.assign(worker, Assignment { lease, attempt: 1, chunk, range });
@@ -182,8 +189,7 @@ pub fn outputs(batch: &ReplyBatch) -> Vec<Vec<u8>> {
 /// Two good items, a bad one and a good one behind it on one worker, with an idle neighbour: the worker's end must be
 /// `exit` with exactly the bad item open and exactly the two answered, and the neighbour must be unharmed.
 pub fn assert_blamed(bad: Item, exit: &Exit) -> ExitReport {
-    let report = assert_blamed_by(bad, |actual| assert_eq!(actual, exit));
-    report
+    assert_blamed_by(bad, |actual| assert_eq!(actual, exit))
 }
 
 /// The same with a look at the exit.

@@ -1,5 +1,6 @@
 //! Phases: what the host and the store ask for, and how a job ends.
 
+use super::lease::TakeBack;
 use super::ledger::StoreState;
 use super::worker::State;
 use super::{Command, Control, Ended, Phase, Source, Supervisor, Turn};
@@ -75,9 +76,9 @@ impl Supervisor {
         for worker in &mut self.workers {
             for at in 0..worker.leases.len() {
                 let lease = &worker.leases[at];
-                if worker.unstarted(at) > 0 && !lease.taking_back && worker.holds_place() {
+                if worker.unstarted(at) > 0 && lease.take_back == TakeBack::NotAsked && worker.holds_place() {
                     turn.push(Command::TakeBack(worker.id, lease.id));
-                    worker.leases[at].taking_back = true;
+                    worker.leases[at].take_back = TakeBack::Asked;
                 }
             }
         }

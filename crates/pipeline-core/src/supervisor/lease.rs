@@ -16,8 +16,17 @@ pub(super) struct Lease {
     pub(super) done: u32,
     /// The history of the only item, if it has one.
     pub(super) case: Option<Case>,
-    /// A request for the unstarted items is under way.
-    pub(super) taking_back: bool,
+    pub(super) take_back: TakeBack,
+}
+
+/// Whether the unstarted items of a lease were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TakeBack {
+    NotAsked,
+    /// The answer is on its way.
+    Asked,
+    /// What is left was started: asking again would be pointless, for ever.
+    Answered,
 }
 
 impl Lease {

@@ -1,6 +1,7 @@
 //! What workers say about items: results, failures, items given back.
 
 use super::case::Case;
+use super::lease::TakeBack;
 use super::ledger::StoreState;
 use super::retry::backoff;
 use super::worker::{Duty, State};
@@ -157,10 +158,10 @@ impl Supervisor {
             Addressed::Stranger => return self.violate(at, turn),
         };
         let lease = &mut self.workers[at].leases[lease_at];
-        if !lease.taking_back || from < lease.done || from > lease.len {
+        if lease.take_back != TakeBack::Asked || from < lease.done || from > lease.len {
             return self.violate(at, turn);
         }
-        lease.taking_back = false;
+        lease.take_back = TakeBack::Answered;
         if from < lease.len {
             let positions = lease.positions(from, lease.len);
             lease.len = from;

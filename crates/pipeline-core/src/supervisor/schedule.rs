@@ -1,7 +1,7 @@
 //! Who gets what, and how much is asked of the source.
 
 use super::case::Case;
-use super::lease::Lease;
+use super::lease::{Lease, TakeBack};
 use super::pace::Left;
 use super::ready::Run;
 use super::worker::{Duty, State};
@@ -57,14 +57,12 @@ impl Supervisor {
         }
     }
 
-    /// The worker with the fewest leases that may have one more. Fresh ones are kept for trials that wait.
+    /// The worker with the fewest leases that may have one more. (While trials wait there is no fresh one among them:
+    /// the trials took it.)
     fn least_loaded(&self) -> Option<usize> {
         let depth = self.policy.lease.depth.max(1) as usize;
-        let reserved = !self.trials.is_empty();
         let open = self.workers.iter().enumerate().filter(|(_, worker)| {
-            matches!(worker.state, State::Ready(Duty::Open))
-                && worker.leases.len() < depth
-                && !(reserved && worker.is_fresh())
+            matches!(worker.state, State::Ready(Duty::Open)) && worker.leases.len() < depth
         });
         open.min_by_key(|(_, worker)| worker.leases.len()).map(|(at, _)| at)
     }
@@ -93,8 +91,15 @@ impl Supervisor {
         turn: &mut Turn<'_>,
     ) {
         self.last_lease = self.last_lease.checked_add(1).expect("four billion leases outlive any session");
-        let lease =
-            Lease { id: LeaseId(self.last_lease), chunk, start, len, done: 0, case, taking_back: false };
+        let lease = Lease {
+            id: LeaseId(self.last_lease),
+            chunk,
+            start,
+            len,
+            done: 0,
+            case,
+            take_back: TakeBack::NotAsked,
+        };
         let assignment = Assignment {
             lease: lease.id,
             attempt: lease.attempt(),
@@ -115,7 +120,7 @@ impl Supervisor {
         while let Some(stranded) = self.stranded().filter(|stranded| stranded.from <= turn.now) {
             let worker = &mut self.workers[stranded.worker];
             let lease = &mut worker.leases[stranded.lease];
-            lease.taking_back = true;
+            lease.take_back = TakeBack::Asked;
             turn.push(Command::TakeBack(worker.id, lease.id));
         }
     }
@@ -127,13 +132,14 @@ impl Supervisor {
             return None;
         }
         let leases = self.workers.iter().flat_map(|worker| &worker.leases);
-        let asked = leases.filter(|lease| lease.taking_back).count();
+        let asked = leases.filter(|lease| lease.take_back == TakeBack::Asked).count();
         let idle = self.workers.iter().filter(|worker| worker.is_idle()).count();
         if asked >= idle {
             return None;
         }
         let candidates = self.workers.iter().enumerate().filter_map(|(at, worker)| {
-            let takeable = |&n: &usize| !worker.leases[n].taking_back && worker.unstarted(n) > 0;
+            let takeable =
+                |&n: &usize| worker.leases[n].take_back == TakeBack::NotAsked && worker.unstarted(n) > 0;
             let lease = (0..worker.leases.len()).filter(takeable).max_by_key(|&n| worker.unstarted(n))?;
             let unstarted =
                 (0..worker.leases.len()).filter(takeable).map(|n| worker.unstarted(n)).sum::<u32>();

@@ -16,6 +16,8 @@ struct Charged<'a> {
     lease: LeaseId,
     offset: u32,
     open: Option<&'a OpenItem>,
+    /// It was seen inside `process` at the end; otherwise it is only among those that may be behind it.
+    seen: bool,
 }
 
 impl Supervisor {
@@ -95,22 +97,31 @@ impl Supervisor {
             *self.counters.crashes.entry(exit.kind()).or_default() += 1;
         }
         let sole = cases.len() == 1;
-        for (case, evidence) in cases {
-            self.charge(case, &exit, sole, evidence, turn);
+        for ((case, evidence), charged) in cases.into_iter().zip(&charged) {
+            // Nobody is convicted on a guess: it was seen open, or it was the only item of a fresh worker.
+            let certain = sole && (charged.seen || case.is_suspect());
+            self.charge(case, &exit, certain, evidence, turn);
         }
     }
 
-    fn charge(&mut self, mut case: Case, exit: &Exit, sole: bool, evidence: Evidence, turn: &mut Turn<'_>) {
+    fn charge(
+        &mut self,
+        mut case: Case,
+        exit: &Exit,
+        certain: bool,
+        evidence: Evidence,
+        turn: &mut Turn<'_>,
+    ) {
         self.counters.attempts += 1;
         let foreign = exit.is_foreign_kill();
-        let convicted = if foreign {
+        let is_over_limit = if foreign {
             case.charge_foreign_kill();
-            sole && case.record.foreign_kills >= self.policy.foreign_kills_max
+            case.record.foreign_kills >= self.policy.foreign_kills_max
         } else {
             case.charge_crash();
-            sole && case.record.crashes >= self.policy.crashes_max
+            case.record.crashes >= self.policy.crashes_max
         };
-        if convicted {
+        if certain && is_over_limit {
             return self.quarantine(&case, evidence, turn);
         }
         self.note(&case, turn);
@@ -212,13 +223,29 @@ fn charged<'a>(worker: &Worker, exit: &Exit, report: &'a ExitReport) -> Vec<Char
     }
     if !report.open_known {
         let all = worker.leases.iter().flat_map(|l| (l.done..l.len).map(|offset| (l.id, offset)));
-        return all.map(|(lease, offset)| Charged { lease, offset, open: None }).collect();
+        return all.map(|(lease, offset)| Charged { lease, offset, open: None, seen: false }).collect();
     }
-    let mut seen = BTreeSet::new();
+    let ours = matches!(worker.state, State::Dying { killed: Some(_), .. });
+    let violated = matches!(exit, Exit::ProtocolViolation(_));
+    // When we noticed the bad message, the item that sent it may have been closed and the next one opened: both are
+    // suspects, neither is certain.
+    let seen = !(violated && ours);
+    let mut named = BTreeSet::new();
     let open = report.open.iter().take(OPEN_ITEMS_MAX);
-    open.filter(|o| worker.holds(o.lease, o.offset) && seen.insert((o.lease, o.offset)))
-        .map(|o| Charged { lease: o.lease, offset: o.offset, open: Some(o) })
-        .collect()
+    let mut charged: Vec<_> = open
+        .filter(|o| worker.holds(o.lease, o.offset) && named.insert((o.lease, o.offset)))
+        .map(|o| Charged { lease: o.lease, offset: o.offset, open: Some(o), seen })
+        .collect();
+    if violated && (ours || charged.is_empty()) {
+        let head = worker.leases.front().filter(|lease| !named.contains(&(lease.id, lease.done)));
+        charged.extend(head.map(|lease| Charged {
+            lease: lease.id,
+            offset: lease.done,
+            open: None,
+            seen: false,
+        }));
+    }
+    charged
 }
 
 /// Our kill had one item in mind; others that were open are its victims. It is innocent too if it ended just in time.
@@ -226,5 +253,5 @@ fn charged_overdue<'a>(worker: &Worker, overdue: Overdue, report: &'a ExitReport
     let Overdue { lease, offset, gave_up } = overdue;
     let open = report.open.iter().find(|o| o.lease == lease && o.offset == offset);
     let was_open = open.is_some() || gave_up || !report.open_known;
-    (was_open && worker.holds(lease, offset)).then_some(Charged { lease, offset, open })
+    (was_open && worker.holds(lease, offset)).then_some(Charged { lease, offset, open, seen: true })
 }

@@ -130,6 +130,23 @@ fn a_worker_that_is_killed_for_a_violation_has_its_open_item_charged() {
 }
 
 #[test]
+fn a_violation_that_we_noticed_convicts_nobody_at_once() {
+    let mut h = Harness::with_policy_and_items(Policy { crashes_max: 1, ..policy(1) }, 2);
+    h.reply(1, 9, 0, 1);
+    // The bad message may be the first item's, although the second one is open by now.
+    h.exit(1, sigkill(), &[(2, 0)]);
+    assert_eq!((h.count("suspected 0"), h.count("suspected 1"), h.count("commit")), (1, 1, 0));
+}
+
+#[test]
+fn without_a_recorder_a_sole_item_is_tried_before_it_is_convicted() {
+    let mut h = Harness::with_policy_and_items(Policy { crashes_max: 1, ..policy(1) }, 1);
+    let report = ExitReport { exit: segv(), open: vec![], open_known: false, stderr_tail: String::new() };
+    h.worker(1, WorkerEvent::Exited(report));
+    assert_eq!((h.count("suspected 0"), h.count("commit")), (1, 0));
+}
+
+#[test]
 fn a_crash_in_the_race_with_our_kill_keeps_its_own_name() {
     let mut h = Harness::with_policy_and_items(Policy { item_wall_max: Some(SECOND), ..policy(1) }, 1);
     h.observe(1, &[(1, 0)]);

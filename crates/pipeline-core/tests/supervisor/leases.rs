@@ -110,6 +110,16 @@ fn what_stands_behind_a_long_item_is_taken_back_for_an_idle_worker() {
 }
 
 #[test]
+fn a_lease_whose_items_were_all_started_is_not_asked_for_again() {
+    let mut h = Harness::with_policy_and_items(policy(2), 3);
+    h.reply(2, 3, 0, 1);
+    assert_eq!(h.wait(5 * MS), ["take back w1 lease 2"]);
+    assert!(h.returned(1, 2, 1).is_empty(), "it had been started");
+    assert!(h.wait(50 * MS).is_empty());
+    assert_eq!(h.supervisor.next_deadline(), None);
+}
+
+#[test]
 fn items_that_are_known_to_be_long_are_taken_back_at_once() {
     let mut h = Harness::with_policy_and_items(policy(2), 5);
     h.now = h.now + 20 * MS;

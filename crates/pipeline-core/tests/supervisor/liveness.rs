@@ -162,11 +162,27 @@ fn an_item_whose_worker_cannot_be_ended_is_charged_with_its_time_limit() {
 }
 
 #[test]
+fn a_clock_gap_extends_the_wait_for_a_retry_and_for_a_restart() {
+    let gap = 1_000 * SECOND;
+    let mut h = Harness::with_one_worker(1);
+    h.fail(1, 1, 0, Failure::new(FailureKind::RateLimited { retry_after: 7 * SECOND }, "slow"));
+    h.now = h.now + gap;
+    h.step(Input::ClockGap(gap));
+    assert_eq!(h.supervisor.next_deadline(), Some(h.now + 7 * SECOND));
+
+    let mut h = Harness::with_one_worker(1);
+    h.exit(1, Exit::Code(1), &[]);
+    h.exit(2, Exit::Code(1), &[]);
+    h.now = h.now + gap;
+    h.step(Input::ClockGap(gap));
+    assert_eq!(h.supervisor.next_deadline(), Some(h.now + SECOND / 20));
+}
+
+#[test]
 fn time_that_goes_backwards_counts_as_standing_still() {
-    let mut h = Harness::with_policy_and_items(limited(), 1);
-    h.now = Time(0) + 100 * SECOND;
-    h.observe(1, &[(1, 0)]);
+    let mut h = Harness::with_one_worker(1);
+    h.wait(100 * SECOND);
     h.now = Time(0);
-    h.step(Input::Tick);
-    assert_eq!(h.supervisor.next_deadline(), Some(Time(0) + 110 * SECOND));
+    h.fail(1, 1, 0, Failure::new(FailureKind::RateLimited { retry_after: SECOND }, "slow"));
+    assert_eq!(h.supervisor.next_deadline(), Some(Time(0) + 101 * SECOND));
 }

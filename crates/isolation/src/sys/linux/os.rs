@@ -62,6 +62,18 @@ pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
+/// Whether the group has a member that has not ended.
+pub(crate) fn is_group_alive(group: Pid) -> bool {
+    let group = group.as_raw_nonzero().to_string();
+    let is_living_member = |pid: u32| stat_field(pid, 5).is_some_and(|of| of == group) && !is_zombie(pid);
+    pids().any(is_living_member)
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| parse_pid(entry.ok()?.file_name().as_bytes()))
+}
+
 /// Kills every process of ours whose first environment carries `mark` as the value of [`crate::environment::TREE_VAR`]:
 /// descendants of a worker that left its process group. One that also cleared its environment escapes.
 pub(crate) fn kill_marked(mark: &str) -> usize {
@@ -78,10 +90,8 @@ pub(crate) fn kill_marked(mark: &str) -> usize {
 }
 
 fn marked_processes(wanted: &[u8]) -> usize {
-    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
     let me = std::process::id();
-    let pids = processes.filter_map(|entry| parse_pid(entry.ok()?.file_name().as_bytes())).filter(|pid| *pid != me);
-    pids.filter(|pid| kill_if_marked(*pid, wanted)).count()
+    pids().filter(|pid| *pid != me && kill_if_marked(*pid, wanted)).count()
 }
 
 fn parse_pid(name: &[u8]) -> Option<u32> {
@@ -91,7 +101,8 @@ fn parse_pid(name: &[u8]) -> Option<u32> {
 fn kill_if_marked(pid: u32, wanted: &[u8]) -> bool {
     let is_marked = || {
         // Zombies have no environment; other users' processes cannot be read.
-        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|b| *b == 0).any(|var| var == wanted))
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|env| env.split(|b| *b == 0).any(|var| var == wanted))
     };
     if !is_marked() {
         return false;

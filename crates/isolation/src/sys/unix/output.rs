@@ -97,7 +97,11 @@ impl Drop for OutputPump {
 pub(crate) struct OutputIntake(Arc<Shared>);
 
 impl OutputIntake {
-    pub(crate) fn add(&self, stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> io::Result<Captured> {
+    pub(crate) fn add(
+        &self,
+        stdout: Option<ChildStdout>,
+        stderr: Option<ChildStderr>,
+    ) -> io::Result<Captured> {
         let pipes = [(stdout.map(OwnedFd::from), false), (stderr.map(OwnedFd::from), true)];
         let record = Arc::new(Record::default());
         let mut streams = Vec::new();
@@ -121,8 +125,11 @@ impl Captured {
         state.finish = true;
         self.shared.waker.wake();
         while state.streams_open > 0 {
-            let (next, timeout) =
-                self.record.closed.wait_timeout(state, FINISH_WAIT_MAX).unwrap_or_else(PoisonError::into_inner);
+            let (next, timeout) = self
+                .record
+                .closed
+                .wait_timeout(state, FINISH_WAIT_MAX)
+                .unwrap_or_else(PoisonError::into_inner);
             state = next;
             if timeout.timed_out() {
                 break;

@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// How it ended, without reaping it: the pid and the group stay ours. `None` while it runs.
-    pub(crate) fn poll_exit(&self) -> Option<RawExit> {
+    pub(crate) fn poll_exit(&mut self) -> Option<RawExit> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match rustix::process::waitid(WaitId::Pid(self.pid), options) {
             Ok(Some(status)) => Some(raw_exit(&status)),
@@ -75,7 +75,9 @@ impl Process {
         }
         // When somebody else reaped it, its number may already name another process: only the pidfd is safe, and the
         // group's number only as long as it is not in use by a new process.
-        if matches!(exit, Some(RawExit::Unknown)) && os::start_time(self.pid()).is_some_and(|t| t != self.start_time) {
+        if matches!(exit, Some(RawExit::Unknown))
+            && os::start_time(self.pid()).is_some_and(|t| t != self.start_time)
+        {
             return;
         }
         // Errors mean that there is nobody left to kill.
@@ -93,7 +95,8 @@ impl Process {
     }
 }
 
-/// Whether some member of the group is left. Members that ended and were not reaped by their parents count.
+/// Whether some member of the group is left. Members that ended and were not reaped by their parents count, so a lazy
+/// init would be waited for: [`os::is_group_alive`] looks closer.
 fn group_exists(pid: Pid) -> bool {
     // EPERM: somebody is there.
     rustix::process::test_kill_process_group(pid) != Err(Errno::SRCH)
@@ -106,8 +109,8 @@ pub(crate) fn end_descendants(pid: u32, mark: &str, bound: Duration) -> usize {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return found };
     let deadline = crate::clock::now() + bound;
     let mut pause = Duration::from_micros(50);
-    while group_exists(pid) && crate::clock::now() < deadline {
-        std::thread::sleep(pause);
+    while group_exists(pid) && os::is_group_alive(pid) && crate::clock::now() < deadline {
+        crate::clock::pause(pause);
         pause = (pause * 2).min(Duration::from_millis(5));
     }
     found
@@ -140,7 +143,7 @@ pub(crate) fn wait_gone(pid: u32, start_time: u64, deadline: Instant) -> bool {
         if crate::clock::now() >= deadline {
             return false;
         }
-        std::thread::sleep(pause);
+        crate::clock::pause(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
     true
@@ -182,7 +185,10 @@ fn signal_name(number: i32) -> &'static str {
         (Signal::PROF, "SIGPROF"),
         (Signal::SYS, "SIGSYS"),
     ];
-    NAMES.iter().find(|(signal, _)| signal.as_raw() == number).map_or_else(|| os::signal_name(number), |(_, name)| name)
+    NAMES
+        .iter()
+        .find(|(signal, _)| signal.as_raw() == number)
+        .map_or_else(|| os::signal_name(number), |(_, name)| name)
 }
 
 #[cfg(test)]

@@ -38,7 +38,11 @@ impl Waker {
 
 impl Waiter {
     /// Returns when one of the processes has ended, after a wake-up, or when `timeout` has passed; sometimes earlier.
-    pub(crate) fn wait<'a>(&mut self, processes: impl Iterator<Item = &'a Process>, timeout: Option<Duration>) {
+    pub(crate) fn wait<'a>(
+        &mut self,
+        processes: impl Iterator<Item = &'a Process>,
+        timeout: Option<Duration>,
+    ) {
         let mut timeout = timeout;
         let mut fds = vec![PollFd::new(&self.wakes, PollFlags::IN)];
         for process in processes {

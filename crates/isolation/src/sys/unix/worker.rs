@@ -1,7 +1,7 @@
 //! What a process does to itself when it becomes a worker.
 #![expect(unsafe_code, reason = "signal dispositions, environment and _exit have no safe interface")]
 
-use crate::sys::parent;
+use crate::sys::{descriptors, parent};
 use std::io;
 
 /// Signals whose disposition is not touched: the standard library ignores SIGPIPE before `main`, so that writing to a
@@ -14,6 +14,7 @@ const KEPT: libc::c_int = libc::SIGPIPE;
 /// # Errors
 /// When the host is gone already.
 pub(crate) fn become_child_of(host_pid: u32) -> io::Result<()> {
+    descriptors::close_inherited();
     reset_signals()?;
     parent::die_with_parent()?;
     // The host may have died before the line above; then nobody will tell us.
@@ -42,7 +43,9 @@ fn reset_signals() -> io::Result<()> {
         // cannot be asked about (SIGKILL, those of the C library) answer with an error and are left alone.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
+            if libc::sigaction(signal, std::ptr::null(), &mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+            {
                 action.sa_sigaction = libc::SIG_DFL;
                 libc::sigaction(signal, &action, std::ptr::null_mut());
             }
@@ -52,6 +55,10 @@ fn reset_signals() -> io::Result<()> {
 }
 
 /// Removes a variable from this process's environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that changes the environment: a worker's own, before any user code"
+)]
 pub(crate) fn remove_var(name: &str) {
     // SAFETY: the worker line is the first line of `main`, where there is one thread; in a test executable the
     // harness's main thread waits for ours to end.
@@ -65,7 +72,7 @@ pub(crate) fn exit_now(code: u8) -> ! {
 }
 
 /// Ends the process as a return from `main` would: buffers are flushed, `atexit` runs.
-#[allow(clippy::disallowed_methods, reason = "the orderly end of a worker")]
+#[expect(clippy::disallowed_methods, reason = "the orderly end of a worker")]
 pub(crate) fn exit_orderly(code: u8) -> ! {
     std::process::exit(code.into())
 }

@@ -27,7 +27,7 @@ pub(crate) fn exit_now(code: u8) -> ! {
 }
 
 /// Ends the process as a return from `main` would.
-#[allow(clippy::disallowed_methods, reason = "the orderly end of a worker")]
+#[expect(clippy::disallowed_methods, reason = "the orderly end of a worker")]
 pub(crate) fn exit_orderly(code: u8) -> ! {
     std::process::exit(code.into())
 }

@@ -1,0 +1,180 @@
+//! A processor that does whatever its item says, crashes above all.
+
+use cofferdam_pipeline_core::{Context, Failure, FailureKind, Processor, StartContext};
+use serde::{Deserialize, Serialize};
+use std::hint::black_box;
+use std::time::Duration;
+
+/// What an item makes its worker do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Behaviour {
+    /// Returns the item's number.
+    Echo,
+    /// Sleeps, looking at `cx.check()` every millisecond, then echoes.
+    Sleep {
+        /// For how long.
+        ms: u64,
+    },
+    /// `std::process::abort`
+    Abort,
+    /// Writes where no memory is.
+    Segv,
+    /// Recurses without end.
+    StackOverflow,
+    /// Sleeps for ever and never looks up.
+    Hang,
+    /// Computes for ever and never looks up.
+    Spin,
+    /// `std::process::exit` with this code.
+    Exit(i32),
+    /// Panics.
+    Panic,
+    /// Sends itself this signal.
+    Signal(i32),
+    /// Writes junk to every descriptor it can find, then echoes.
+    Garbage,
+    /// Returns a failure of this kind.
+    Fail(FailWith),
+    /// Returns an output of this many bytes beside the number.
+    Large(usize),
+    /// Writes this many bytes to stderr and to stdout, then echoes.
+    Chatter(usize),
+    /// Does this on the first attempt and echoes on every later one.
+    First(Box<Behaviour>),
+}
+
+/// A failure kind that travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailWith {
+    /// [`FailureKind::Transient`]
+    Transient,
+    /// [`FailureKind::InvalidInput`]
+    InvalidInput,
+    /// [`FailureKind::Fatal`]
+    Fatal,
+}
+
+/// An item of [`Misbehave`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Comes back in the output.
+    pub number: u64,
+    /// What to do first.
+    pub behaviour: Behaviour,
+}
+
+/// An output of [`Misbehave`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// The item's number.
+    pub number: u64,
+    /// As many zeros as asked for.
+    #[serde(with = "serde_bytes")]
+    pub ballast: Vec<u8>,
+}
+
+/// What the worker does before it is ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    /// Starts.
+    #[default]
+    Well,
+    /// Returns a transient failure.
+    Fail,
+    /// Aborts.
+    Abort,
+    /// Never returns.
+    Hang,
+}
+
+/// Does what its items say.
+pub struct Misbehave;
+
+impl Processor for Misbehave {
+    const NAME: &'static str = "misbehave";
+    const VERSION: u32 = 1;
+    type Item = Task;
+    type Output = Done;
+    type Config = Start;
+
+    fn start(config: Start, _cx: &StartContext<'_>) -> Result<Self, Failure> {
+        match config {
+            Start::Well => Ok(Self),
+            Start::Fail => Err(Failure::transient("told to fail in start")),
+            Start::Abort => std::process::abort(),
+            Start::Hang => hang(),
+        }
+    }
+
+    fn process(&mut self, item: Task, cx: &Context<'_>) -> Result<Done, Failure> {
+        cx.stage("behave");
+        cx.breadcrumb(&format!("item {}", item.number));
+        let ballast = behave(&item.behaviour, cx)?;
+        cx.stage("reply");
+        Ok(Done { number: item.number, ballast })
+    }
+}
+
+fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
+    match behaviour {
+        Behaviour::Echo => {}
+        Behaviour::Sleep { ms } => {
+            for _ in 0..*ms {
+                cx.check()?;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Behaviour::Abort => std::process::abort(),
+        Behaviour::Segv => crate::sys::segv(),
+        Behaviour::StackOverflow => {
+            black_box(recurse(black_box(1)));
+        }
+        Behaviour::Hang => hang(),
+        Behaviour::Spin => loop {
+            black_box(0);
+        },
+        Behaviour::Exit(code) => exit(*code),
+        Behaviour::Panic => panic!("told to panic"),
+        Behaviour::Signal(number) => crate::sys::raise(*number),
+        Behaviour::Garbage => crate::sys::garbage(),
+        Behaviour::Fail(with) => return Err(Failure::new(kind_of(*with), "told to fail")),
+        Behaviour::Large(len) => return Ok(vec![0; *len]),
+        Behaviour::Chatter(len) => chatter(*len),
+        Behaviour::First(first) if cx.attempt() == 1 => return behave(first, cx),
+        Behaviour::First(_) => {}
+    }
+    Ok(Vec::new())
+}
+
+fn kind_of(with: FailWith) -> FailureKind {
+    match with {
+        FailWith::Transient => FailureKind::Transient,
+        FailWith::InvalidInput => FailureKind::InvalidInput,
+        FailWith::Fatal => FailureKind::Fatal,
+    }
+}
+
+fn hang() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "misbehaving is the point")]
+fn exit(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+fn chatter(len: usize) {
+    let line = [b'x'; 99];
+    for _ in 0..len / 100 {
+        eprintln!("{}", String::from_utf8_lossy(&line));
+        println!("{}", String::from_utf8_lossy(&line));
+    }
+}
+
+#[allow(unconditional_recursion, reason = "overflowing the stack is the point")]
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    recurse(depth + 1) + frame[black_box(3)]
+}

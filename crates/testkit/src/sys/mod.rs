@@ -1,0 +1,19 @@
+//! Mischief that only the operating system can do.
+#![allow(unsafe_code, reason = "memory errors and signals on purpose, in processes that are meant to die")]
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::{garbage, raise};
+#[cfg(windows)]
+pub(crate) use windows::{garbage, raise};
+
+/// Writes to address 8: no debug assertion of the compiler is in the way there, as it is at 0.
+pub(crate) fn segv() {
+    let nowhere = std::ptr::without_provenance_mut::<u8>(std::hint::black_box(8));
+    // SAFETY: none: the fault is what the caller wants.
+    unsafe { nowhere.write_volatile(1) };
+}

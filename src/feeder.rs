@@ -1,0 +1,262 @@
+//! Reads the source on a thread of its own and turns items into chunks, as far as the supervisor gives credit.
+
+use crate::inbox::Inbox;
+use cofferdam_checkpoint::{JobStore, KeyRef, Lookup};
+use cofferdam_ipc::Codec;
+use cofferdam_pipeline_core::supervisor::{Input, Prior};
+use cofferdam_pipeline_core::{
+    Chunk, ChunkBuilder, Identities, ItemIndex, ItemSource, KeyTable, Keying, SourceError, SourceItem,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A chunk is closed at this many wire bytes: several leases, so that cutting it into leases wastes little.
+const CHUNK_BYTES: usize = 128 << 10;
+/// A chunk is closed at this many items.
+const CHUNK_ITEMS: u32 = 32 << 10;
+/// A chunk's keys are closed at this many bytes.
+const CHUNK_KEY_BYTES: usize = 1 << 20;
+
+/// Shared by the feeder thread, which fills chunks, and the driver, which gives credit.
+pub(crate) struct Feed {
+    state: Mutex<FeedState>,
+    credit_given: Condvar,
+    inbox: Arc<Inbox>,
+}
+
+struct FeedState {
+    builder: ChunkBuilder,
+    identities: Identities,
+    priors: Vec<Prior>,
+    next_index: u64,
+    /// Items of the first chunks double, so that workers start at once and large chunks come when they are needed.
+    items_max: u32,
+    credit: u32,
+    /// The supervisor waits: the next item goes out at once, however few there are.
+    hungry: bool,
+    closed: bool,
+}
+
+impl Feed {
+    pub fn new(inbox: Arc<Inbox>, keying: Keying) -> Arc<Self> {
+        let state = FeedState {
+            builder: ChunkBuilder::default(),
+            identities: empty(keying),
+            priors: Vec::new(),
+            next_index: 0,
+            items_max: 1,
+            credit: 0,
+            hungry: false,
+            closed: false,
+        };
+        Arc::new(Self { state: Mutex::new(state), credit_given: Condvar::new(), inbox })
+    }
+
+    /// The supervisor takes one more chunk.
+    pub fn want(&self) {
+        self.lock().credit += 1;
+        self.credit_given.notify_one();
+    }
+
+    /// Credit has lain unused for a while: deliver what there is, or the next item as soon as it comes.
+    pub fn hurry(&self) {
+        let mut state = self.lock();
+        if state.credit > 0 {
+            state.hungry = !self.deliver(&mut state);
+        }
+    }
+
+    /// Nothing is wanted any more; the feeder thread ends at the next item.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.credit_given.notify_one();
+    }
+
+    /// Appends an item; blocks while a full chunk waits for credit. `false` when nothing is wanted any more.
+    fn push<T: Serialize>(&self, codec: Codec, new: &Fresh<'_, T>) -> Result<bool, SourceError> {
+        let mut state = self.lock();
+        while state.is_full() {
+            if state.closed {
+                return Ok(false);
+            }
+            if state.credit == 0 {
+                state = self.credit_given.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                self.deliver(&mut state);
+            }
+        }
+        state.append(codec, new)?;
+        if state.hungry && self.deliver(&mut state) {
+            state.hungry = false;
+        }
+        Ok(!state.closed)
+    }
+
+    /// Delivers what is left.
+    fn flush(&self) {
+        let mut state = self.lock();
+        while state.builder.items() > 0 && !state.closed {
+            if state.credit == 0 {
+                state = self.credit_given.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                self.deliver(&mut state);
+            }
+        }
+    }
+
+    /// Hands the partial chunk to the driver, against credit; `false` when there is nothing to hand.
+    fn deliver(&self, state: &mut FeedState) -> bool {
+        let Some((chunk, priors)) = state.cut() else { return false };
+        state.credit -= 1;
+        self.inbox.source(Input::Fed { chunk: Arc::new(chunk), priors });
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FeedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FeedState {
+    fn is_full(&self) -> bool {
+        let keys = match &self.identities {
+            Identities::Ordinals(_) => 0,
+            Identities::Keys(table) => table.bytes_len(),
+        };
+        self.builder.items() >= self.items_max
+            || self.builder.bytes_len() >= CHUNK_BYTES
+            || keys >= CHUNK_KEY_BYTES
+    }
+
+    fn append<T: Serialize>(&mut self, codec: Codec, new: &Fresh<'_, T>) -> Result<(), SourceError> {
+        self.builder.push(|out| codec.encode(new.item, out)).map_err(SourceError::new)?;
+        if let Some(mut prior) = new.prior {
+            prior.index = ItemIndex(self.next_index + u64::from(self.builder.items()) - 1);
+            self.priors.push(prior);
+        }
+        match (&mut self.identities, new.key) {
+            (Identities::Keys(table), Some(key)) => table.push(key, new.fingerprint),
+            (identities, _) => identities.push_ordinal(new.ordinal),
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self) -> Option<(Chunk, Vec<Prior>)> {
+        let keying = match &self.identities {
+            Identities::Ordinals(_) => Keying::Dense,
+            Identities::Keys(_) => Keying::Keyed,
+        };
+        let first = ItemIndex(self.next_index);
+        let items = self.builder.items();
+        let identities = std::mem::replace(&mut self.identities, empty(keying));
+        let chunk = self.builder.finish(first, identities)?;
+        self.next_index += u64::from(items);
+        self.items_max = (self.items_max * 2).min(CHUNK_ITEMS);
+        Some((chunk, std::mem::take(&mut self.priors)))
+    }
+}
+
+/// An item that has no outcome yet.
+struct Fresh<'a, T> {
+    ordinal: u64,
+    key: Option<&'a [u8]>,
+    fingerprint: Option<cofferdam_pipeline_core::Fingerprint>,
+    prior: Option<Prior>,
+    item: &'a T,
+}
+
+/// The feeder thread: everything from the source that has no outcome yet, then the end or the error.
+pub(crate) fn feed<S>(mut source: S, job: &JobStore, codec: Codec, feed: &Feed)
+where
+    S: ItemSource,
+    S::Item: Serialize + DeserializeOwned,
+{
+    let end = match feed_all(&mut source, job, codec, feed) {
+        Ok(()) => Input::SourceEnded,
+        Err(error) => Input::SourceFailed(error.0.to_string()),
+    };
+    feed.flush();
+    feed.inbox.source(end);
+}
+
+fn feed_all<S>(source: &mut S, job: &JobStore, codec: Codec, feed: &Feed) -> Result<(), SourceError>
+where
+    S: ItemSource,
+    S::Item: Serialize + DeserializeOwned,
+{
+    let keying = source.keying();
+    let todo = Todo::new(job);
+    let mut checked = false;
+    for (ordinal, element) in (0u64..).zip(source.open()?) {
+        let SourceItem { key, fingerprint, item } = element?;
+        if keying == Keying::Keyed && key.is_none() {
+            return Err(SourceError::new(format!("item {ordinal} of a keyed source has no key")));
+        }
+        let identity = match (&key, keying) {
+            (Some(key), Keying::Keyed) => KeyRef::Bytes(key),
+            _ => KeyRef::Ordinal(ordinal),
+        };
+        if !todo.wants(identity, fingerprint) {
+            continue;
+        }
+        if !std::mem::replace(&mut checked, true) {
+            round_trip(codec, &item)?;
+        }
+        let prior = todo.prior(identity);
+        let fresh = Fresh { ordinal, key: key.as_deref(), fingerprint, prior, item: &item };
+        if !feed.push(codec, &fresh)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What the store knows, at the cost of nothing when it knows nothing.
+struct Todo<'a> {
+    job: &'a JobStore,
+    any_done: bool,
+    any_prior: bool,
+}
+
+impl<'a> Todo<'a> {
+    fn new(job: &'a JobStore) -> Self {
+        Self { job, any_done: job.counts().total() > 0, any_prior: job.has_notes() }
+    }
+
+    fn wants(&self, key: KeyRef<'_>, fingerprint: Option<cofferdam_pipeline_core::Fingerprint>) -> bool {
+        !self.any_done || self.job.lookup(key, fingerprint) != Lookup::Done
+    }
+
+    fn prior(&self, key: KeyRef<'_>) -> Option<Prior> {
+        let note = self.any_prior.then(|| self.job.prior(key)).flatten()?;
+        Some(Prior {
+            index: ItemIndex(0), // set when the item gets its place
+            crashes: note.crashes,
+            failures: note.failures,
+            foreign_kills: note.foreign_kills,
+            host_deaths: note.host_deaths,
+        })
+    }
+}
+
+/// A type that the codec cannot carry is found with the first item, and named.
+fn round_trip<T: Serialize + DeserializeOwned>(codec: Codec, item: &T) -> Result<(), SourceError> {
+    let refuse = |what: String| {
+        SourceError::new(format!("the {codec:?} codec cannot carry {}: {what}", std::any::type_name::<T>()))
+    };
+    let mut there = Vec::new();
+    codec.encode(item, &mut there).map_err(|e| refuse(e.to_string()))?;
+    let back: T = codec.decode(&there).map_err(|e| refuse(e.to_string()))?;
+    let mut again = Vec::new();
+    codec.encode(&back, &mut again).map_err(|e| refuse(e.to_string()))?;
+    // Maps may change their order, never their size.
+    if again.len() == there.len() { Ok(()) } else { Err(refuse("it does not come back as it went".into())) }
+}
+
+fn empty(keying: Keying) -> Identities {
+    match keying {
+        Keying::Dense => Identities::default(),
+        Keying::Keyed => Identities::Keys(KeyTable::default()),
+    }
+}

@@ -1,0 +1,147 @@
+//! A running job in the hands of its host.
+
+use crate::inbox::Inbox;
+use crate::outcomes::Outcomes;
+use crate::plan::ResumePlan;
+use crate::shared::Shared;
+use crate::{Events, JobError, Report, Snapshot};
+use cofferdam_checkpoint::JobStore;
+use cofferdam_ipc::Codec;
+use cofferdam_pipeline_core::Processor;
+use cofferdam_pipeline_core::supervisor::Control;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// A running job. Dropping it without waiting cancels the job; what is done stays done.
+pub struct JobHandle<P: Processor> {
+    pub(crate) control: JobControl,
+    pub(crate) job: Arc<JobStore>,
+    pub(crate) codec: Codec,
+    pub(crate) plan: ResumePlan,
+    pub(crate) processor: PhantomData<fn() -> P>,
+}
+
+impl<P: Processor> JobHandle<P> {
+    /// What the start found in the store and in the source.
+    #[must_use]
+    pub fn plan(&self) -> &ResumePlan {
+        &self.plan
+    }
+
+    /// All outcomes of the job in order of their lsn, those of earlier runs first; follows until the job is over.
+    #[must_use]
+    pub fn outcomes(&self) -> Outcomes<P::Output> {
+        Outcomes::follow(self.job.clone(), self.codec, self.control.shared.clone())
+    }
+
+    /// Events from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.control.shared.publisher.subscribe()
+    }
+
+    /// The job as of a moment ago.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.control.shared.snapshot()
+    }
+
+    /// A handle for signal handlers and other threads.
+    #[must_use]
+    pub fn control(&self) -> JobControl {
+        self.control.clone()
+    }
+
+    /// [`JobControl::pause`]
+    pub fn pause(&self) {
+        self.control.pause();
+    }
+
+    /// [`JobControl::resume`]
+    pub fn resume(&self) {
+        self.control.resume();
+    }
+
+    /// [`JobControl::drain`]
+    pub fn drain(&self) {
+        self.control.drain();
+    }
+
+    /// [`JobControl::cancel`]
+    pub fn cancel(&self) {
+        self.control.cancel();
+    }
+
+    /// Blocks until the job is over.
+    ///
+    /// # Errors
+    /// [`JobError::Engine`] only: everything that can happen to a job is in [`Report::ended`].
+    pub fn wait(self) -> Result<Report, JobError> {
+        self.control.shared.wait()
+    }
+
+    /// Blocks until the job is over or `timeout` is, then `None`.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<Report, JobError>> {
+        self.control.shared.wait_timeout(timeout)
+    }
+
+    /// The same for asynchronous hosts, on any runtime.
+    pub fn wait_async(&self) -> impl Future<Output = Result<Report, JobError>> + Send + 'static {
+        End(self.control.shared.clone())
+    }
+}
+
+impl<P: Processor> Drop for JobHandle<P> {
+    fn drop(&mut self) {
+        self.control.cancel(); // nothing happens when the job is over
+    }
+}
+
+struct End(Arc<Shared>);
+
+impl Future for End {
+    type Output = Result<Report, JobError>;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx)
+    }
+}
+
+/// Steers a job from anywhere; every method returns at once, may be called in any state, and again.
+#[derive(Clone)]
+pub struct JobControl {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl JobControl {
+    /// Hands out nothing more; open items block in `cx.check()`.
+    pub fn pause(&self) {
+        self.inbox.control(Control::Pause);
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&self) {
+        self.inbox.control(Control::Resume);
+    }
+
+    /// Lets open items end, then ends the job; the rest stays pending for the next start.
+    pub fn drain(&self) {
+        self.inbox.control(Control::Drain);
+    }
+
+    /// Stops open items (killed after the grace), then ends the job; what is unfinished stays pending.
+    pub fn cancel(&self) {
+        self.inbox.control(Control::Cancel);
+    }
+
+    /// The job as of a moment ago.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+}

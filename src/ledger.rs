@@ -1,0 +1,187 @@
+//! The driver's side of the store: commits on their way, and what becomes of them when the store fails.
+
+use cofferdam_checkpoint::{Batch, JobStore, KeyRef, Note, StoreError};
+use cofferdam_pipeline_core::supervisor::{Commit, Input, Prior, Settled};
+use cofferdam_pipeline_core::{Assignment, Chunk, Evidence, Identities, OutcomeKind, Time, WorkerId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a full store is tried again.
+const RETRY_EVERY: Duration = Duration::from_millis(500);
+
+/// Commits that are not known to be durable, oldest first, and the state of the store.
+pub(crate) struct Ledger {
+    job: Arc<JobStore>,
+    waiting: VecDeque<Waiting>,
+    state: State,
+}
+
+struct Waiting {
+    /// The store's ticket; `None` while the store cannot take it.
+    ticket: Option<u64>,
+    commit: Commit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// No space; the handle is poisoned and tried again at this time.
+    Full(Time),
+    Lost,
+}
+
+/// What the supervisor must be told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Full,
+    Recovered,
+    Lost(String),
+}
+
+impl From<Turn> for Input {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Full => Self::StoreFull,
+            Turn::Recovered => Self::StoreRecovered,
+            Turn::Lost(why) => Self::StoreFailed(why),
+        }
+    }
+}
+
+impl Ledger {
+    pub fn new(job: Arc<JobStore>) -> Self {
+        Self { job, waiting: VecDeque::new(), state: State::Open }
+    }
+
+    /// Hands a commit to the store, or keeps it until the store can take it.
+    pub fn submit(&mut self, commit: Commit, now: Time) -> Option<Turn> {
+        let sent = match self.state {
+            State::Open => batch_of(&commit).and_then(|batch| self.job.submit(batch)),
+            State::Full(_) | State::Lost => {
+                self.waiting.push_back(Waiting { ticket: None, commit });
+                return None;
+            }
+        };
+        let (ticket, turn) = match sent {
+            Ok(ticket) => (Some(ticket), None),
+            Err(error) => (None, self.failed(&error, now)),
+        };
+        self.waiting.push_back(Waiting { ticket, commit });
+        turn
+    }
+
+    /// The store made all up to `ticket` durable: the supervisor's ticket for it.
+    pub fn durable(&mut self, ticket: u64) -> Option<u64> {
+        let count = self.waiting.iter().take_while(|w| w.ticket.is_some_and(|t| t <= ticket)).count();
+        self.waiting.drain(..count).next_back().map(|w| w.commit.ticket)
+    }
+
+    /// The store failed by itself.
+    pub fn failed(&mut self, error: &StoreError, now: Time) -> Option<Turn> {
+        match self.state {
+            State::Open => {
+                tracing::warn!(%error, "the store cannot take writes");
+                if matches!(error, StoreError::NoSpace { .. }) {
+                    self.state = State::Full(now + RETRY_EVERY);
+                    return Some(Turn::Full);
+                }
+                self.reopen(now)
+            }
+            State::Full(_) | State::Lost => None,
+        }
+    }
+
+    /// Whether the store waits for room.
+    pub fn is_full(&self) -> bool {
+        self.retry_at().is_some()
+    }
+
+    /// When [`Ledger::retry`] is due.
+    pub fn retry_at(&self) -> Option<Time> {
+        match self.state {
+            State::Full(at) => Some(at),
+            State::Open | State::Lost => None,
+        }
+    }
+
+    /// Tries a full store again.
+    pub fn retry(&mut self, now: Time) -> Option<Turn> {
+        self.retry_at().filter(|at| *at <= now)?;
+        self.reopen(now)
+    }
+
+    /// Opens a new segment; what is not found in the store is handed in again. Never the same sync twice.
+    fn reopen(&mut self, now: Time) -> Option<Turn> {
+        let was_full = matches!(self.state, State::Full(_));
+        let resubmitted = self.job.reopen().and_then(|found| self.resubmit(found.durable_through));
+        match resubmitted {
+            Ok(()) => {
+                self.state = State::Open;
+                was_full.then_some(Turn::Recovered)
+            }
+            Err(error) if matches!(error, StoreError::NoSpace { .. }) => {
+                self.state = State::Full(now + RETRY_EVERY);
+                (!was_full).then_some(Turn::Full)
+            }
+            Err(error) => {
+                self.state = State::Lost;
+                Some(Turn::Lost(error.to_string()))
+            }
+        }
+    }
+
+    fn resubmit(&mut self, durable_through: u64) -> Result<(), StoreError> {
+        for waiting in &mut self.waiting {
+            if waiting.ticket.is_none_or(|ticket| ticket > durable_through) {
+                waiting.ticket = None;
+                waiting.ticket = Some(self.job.submit(batch_of(&waiting.commit)?)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is now known against an unsettled item. Advice for the next session: losing it loses no outcome.
+    pub fn note(&self, chunk: &Chunk, position: u32, prior: &Prior) {
+        let note = Note {
+            crashes: prior.crashes,
+            failures: prior.failures,
+            foreign_kills: prior.foreign_kills,
+            host_deaths: prior.host_deaths,
+        };
+        if let Err(error) = self.job.note(KeyRef::from(&chunk.identities().key(position)), note) {
+            tracing::debug!(%error, "a note was not kept");
+        }
+    }
+
+    /// A lease begins. Advice for the next session.
+    pub fn lease_started(&self, worker: WorkerId, assignment: &Assignment) {
+        let Assignment { lease, chunk, range, .. } = assignment;
+        if let Err(error) = self.job.lease_started(worker.0, lease.0, chunk.identities(), range.clone()) {
+            tracing::debug!(%error, "a lease start was not kept");
+        }
+    }
+}
+
+fn batch_of(commit: &Commit) -> Result<Batch<'_>, StoreError> {
+    let Commit { chunk, range, attempts, settled, .. } = commit;
+    let identities = chunk.identities();
+    match settled {
+        Settled::Completed(outputs) => Batch::completed(identities, range.clone(), *attempts, outputs),
+        Settled::Failed(evidence) => set_aside(commit, OutcomeKind::Failed, evidence),
+        Settled::Quarantined(evidence) => set_aside(commit, OutcomeKind::Quarantined, evidence),
+    }
+}
+
+fn set_aside<'a>(
+    commit: &'a Commit,
+    kind: OutcomeKind,
+    evidence: &'a Evidence,
+) -> Result<Batch<'a>, StoreError> {
+    let (identities, position) = (commit.chunk.identities(), commit.range.start);
+    let key = match identities {
+        Identities::Keys(table) => KeyRef::Bytes(table.get(position).0),
+        Identities::Ordinals(_) => KeyRef::Ordinal(identities.ordinal(position)),
+    };
+    Batch::set_aside(key, identities.fingerprint(position), kind, commit.attempts, evidence)
+}

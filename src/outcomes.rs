@@ -1,0 +1,155 @@
+//! Outcomes as the host reads them: from the store, lossless, in order, decoded on demand.
+
+use crate::JobError;
+use crate::shared::Shared;
+use cofferdam_checkpoint::{
+    BlobRef, JobReader, JobStore, OutcomeBody as Body, OutcomeRecord, Store, StoreError, StoreOptions,
+};
+use cofferdam_ipc::{Codec, CodecError};
+use cofferdam_pipeline_core::{Evidence, Key, OutcomeKind};
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How an item ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome<T> {
+    /// Its place in the store's order.
+    pub lsn: u64,
+    /// Which item.
+    pub key: Key,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// What came of it.
+    pub result: OutcomeResult<T>,
+}
+
+/// What came of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutcomeResult<T> {
+    /// The processor's output.
+    Completed(T),
+    /// The processor's failure, not or no longer retried.
+    Failed(Evidence),
+    /// It ended its worker once too often.
+    Quarantined(Evidence),
+    /// The host cancelled it.
+    Cancelled,
+}
+
+/// An outcome could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutcomeError {
+    /// The store could not be read, or is damaged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The output does not decode as the type that is asked for.
+    #[error("the output of {key} does not decode as {wanted}: {source}")]
+    Decode {
+        /// Which item.
+        key: Key,
+        /// The type asked for.
+        wanted: &'static str,
+        /// Why not.
+        source: CodecError,
+    },
+}
+
+/// Iterates the outcomes of a job in order of their lsn; of an item that was redone, only the newest.
+///
+/// Made by [`crate::JobHandle::outcomes`] it blocks for more until the job is over, and leaves out items that the source
+/// no longer has; made by [`Outcomes::of_job`] it ends.
+pub struct Outcomes<T> {
+    job: Journal,
+    codec: Codec,
+    records: Option<cofferdam_checkpoint::Outcomes>,
+    /// Follows a running job.
+    shared: Option<Arc<Shared>>,
+    output: PhantomData<fn() -> T>,
+}
+
+/// Where large outputs are.
+enum Journal {
+    Open(Arc<JobStore>),
+    Read(JobReader),
+}
+
+impl Journal {
+    fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
+        match self {
+            Self::Open(job) => job.read_blob(blob),
+            Self::Read(job) => job.read_blob(blob),
+        }
+    }
+}
+
+impl<T: DeserializeOwned> Outcomes<T> {
+    pub(crate) fn follow(job: Arc<JobStore>, codec: Codec, shared: Arc<Shared>) -> Self {
+        let records = Some(job.outcomes(0).without_gone());
+        Self { job: Journal::Open(job), codec, records, shared: Some(shared), output: PhantomData }
+    }
+
+    /// The durable outcomes of a job that need not be running.
+    ///
+    /// # Errors
+    /// When there is no such job or it cannot be read.
+    pub fn of_job(store: impl AsRef<Path>, name: &str) -> Result<Self, JobError> {
+        let store = Store::open(store.as_ref(), StoreOptions::default())?;
+        let job = store.read_job(name)?;
+        let codec = Codec::from_id(job.spec().codec)
+            .ok_or_else(|| JobError::Differs { fields: vec!["codec".into()] })?;
+        let records = Some(job.outcomes(0));
+        Ok(Self { job: Journal::Read(job), codec, records, shared: None, output: PhantomData })
+    }
+
+    fn next_record(&mut self) -> Option<Result<OutcomeRecord, StoreError>> {
+        let records = self.records.as_mut()?;
+        loop {
+            // Taken before the read, so that nothing that comes during it is waited for in vain.
+            let durable = self.shared.as_ref().map_or(0, |shared| shared.durable());
+            if let Some(record) = records.next() {
+                return Some(record);
+            }
+            if !self.shared.as_ref()?.wait_for_durable(durable) {
+                return None;
+            }
+        }
+    }
+
+    fn decode(&self, record: OutcomeRecord) -> Result<Outcome<T>, OutcomeError> {
+        let OutcomeRecord { lsn, key, attempts, kind, body, .. } = record;
+        let body = match body {
+            Body::Blob(blob) => Body::Output(self.job.read_blob(&blob)?),
+            Body::Output(_) | Body::Evidence(_) => body,
+        };
+        let result = match (kind, body) {
+            (OutcomeKind::Completed, Body::Output(bytes)) => match self.codec.decode(&bytes) {
+                Ok(output) => OutcomeResult::Completed(output),
+                Err(source) => {
+                    return Err(OutcomeError::Decode { key, wanted: std::any::type_name::<T>(), source });
+                }
+            },
+            (OutcomeKind::Failed, Body::Evidence(evidence)) => OutcomeResult::Failed(evidence),
+            (OutcomeKind::Quarantined, Body::Evidence(evidence)) => OutcomeResult::Quarantined(evidence),
+            (OutcomeKind::Cancelled, _) => OutcomeResult::Cancelled,
+            (_, _) => unreachable!("the store keeps kind and body together"),
+        };
+        Ok(Outcome { lsn, key, attempts, result })
+    }
+}
+
+impl<T: DeserializeOwned> Iterator for Outcomes<T> {
+    type Item = Result<Outcome<T>, OutcomeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.next_record()? {
+            Ok(record) => Some(self.decode(record)),
+            Err(error) => {
+                self.records = None; // nothing behind it can be relied on
+                Some(Err(error.into()))
+            }
+        }
+    }
+}

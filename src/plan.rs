@@ -1,0 +1,128 @@
+//! What a start would do: how much is done, new, changed or gone, before anything runs.
+
+use cofferdam_checkpoint::{JobStore, KeyRef, Lookup};
+use cofferdam_pipeline_core::{ItemSource, Key, Keying, SourceError, SourceItem};
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+
+use crate::JobError;
+
+/// What a start found in the store and in the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResumePlan {
+    /// Whether the job existed.
+    pub resumed: bool,
+    /// Items that have an outcome, which counts.
+    pub done: u64,
+    /// Items without an outcome; `None` for a dense source of unknown length.
+    pub new: Option<u64>,
+    /// Items whose input has changed since their outcome: they are redone.
+    pub changed: u64,
+    /// Outcomes whose item is no longer in the source: they stay in the store and drop out of [`crate::Outcomes`].
+    pub gone: u64,
+}
+
+impl ResumePlan {
+    /// All items of the source, where it is known.
+    #[must_use]
+    pub fn items(&self) -> Option<u64> {
+        Some(self.done + self.changed + self.new?)
+    }
+}
+
+impl fmt::Display for ResumePlan {
+    /// `1204 done, 2 new, 3 inputs changed, 1 gone`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} done", self.done)?;
+        if let Some(new) = self.new {
+            write!(f, ", {new} new")?;
+        }
+        if self.changed > 0 {
+            write!(f, ", {} {} changed", self.changed, if self.changed == 1 { "input" } else { "inputs" })?;
+        }
+        if self.gone > 0 {
+            write!(f, ", {} gone", self.gone)?;
+        }
+        Ok(())
+    }
+}
+
+/// Two items of the source have the same key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("items {first} and {second} of the source have the same key, {}", Key::Bytes(key.clone()))]
+pub struct DuplicateKey {
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Position of the first item in the source.
+    pub first: u64,
+    /// Position of the second.
+    pub second: u64,
+}
+
+/// Compares source and store. Keyed sources are read once for their keys.
+pub(crate) fn plan<S: ItemSource>(
+    source: &mut S,
+    job: &JobStore,
+    resumed: bool,
+) -> Result<ResumePlan, JobError> {
+    match source.keying() {
+        Keying::Dense => {
+            let done = job.counts().total();
+            let new = source.len_hint().map(|len| len.saturating_sub(done));
+            Ok(ResumePlan { resumed, done, new, changed: 0, gone: 0 })
+        }
+        Keying::Keyed => plan_keyed(source, job, resumed),
+    }
+}
+
+fn plan_keyed<S: ItemSource>(source: &mut S, job: &JobStore, resumed: bool) -> Result<ResumePlan, JobError> {
+    let hasher = RandomState::new();
+    let mut seen = HashSet::new();
+    let mut suspects = Vec::new();
+    let (mut done, mut new, mut changed) = (0, 0, 0);
+    job.begin_pass();
+    for (position, element) in (0u64..).zip(source.open()?) {
+        let SourceItem { key, fingerprint, .. } = element?;
+        let key = checked_key(position, key)?;
+        if !seen.insert(hasher.hash_one(&*key)) {
+            suspects.push((position, key.clone()));
+        }
+        match job.see(KeyRef::Bytes(&key), fingerprint) {
+            Lookup::New => new += 1,
+            Lookup::Done => done += 1,
+            Lookup::Changed => changed += 1,
+        }
+    }
+    drop(seen);
+    for (second, key) in suspects {
+        // Otherwise two keys share a hash, which harms nothing here.
+        if let Some(first) = position_of(source, &key)?.filter(|first| *first < second) {
+            return Err(DuplicateKey { key, first, second }.into());
+        }
+    }
+    Ok(ResumePlan { resumed, done, new: Some(new), changed, gone: job.unseen_keys() })
+}
+
+fn checked_key(position: u64, key: Option<Box<[u8]>>) -> Result<Box<[u8]>, SourceError> {
+    match key {
+        None => Err(SourceError::new(format!("item {position} of a keyed source has no key"))),
+        Some(key) if key.len() > Key::LEN_MAX => {
+            let (len, max) = (key.len(), Key::LEN_MAX);
+            Err(SourceError::new(format!(
+                "the key of item {position} has {len} bytes; at most {max} can be kept"
+            )))
+        }
+        Some(key) => Ok(key),
+    }
+}
+
+fn position_of<S: ItemSource>(source: &mut S, wanted: &[u8]) -> Result<Option<u64>, SourceError> {
+    for (position, element) in (0u64..).zip(source.open()?) {
+        if element?.key.as_deref() == Some(wanted) {
+            return Ok(Some(position));
+        }
+    }
+    Ok(None)
+}
