@@ -1,6 +1,7 @@
 //! Breaks things: misbehaving processors, simulated disks, chaos. Used from integration tests only.
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![allow(clippy::disallowed_methods, reason = "this crate does on purpose what no other may")]
 
 mod misbehave;
 mod sim_disk;
