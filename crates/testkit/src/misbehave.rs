@@ -101,7 +101,7 @@ impl Processor for Misbehave {
         match config {
             Start::Well => Ok(Self),
             Start::Fail => Err(Failure::transient("told to fail in start")),
-            Start::Abort => std::process::abort(),
+            Start::Abort => abort(),
             Start::Hang => hang(),
         }
     }
@@ -121,10 +121,10 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         Behaviour::Sleep { ms } => {
             for _ in 0..*ms {
                 cx.check()?;
-                std::thread::sleep(Duration::from_millis(1));
+                sleep(Duration::from_millis(1));
             }
         }
-        Behaviour::Abort => std::process::abort(),
+        Behaviour::Abort => abort(),
         Behaviour::Segv => crate::sys::segv(),
         Behaviour::StackOverflow => {
             black_box(recurse(black_box(1)));
@@ -156,11 +156,21 @@ fn kind_of(with: FailWith) -> FailureKind {
 
 fn hang() -> ! {
     loop {
-        std::thread::sleep(Duration::from_secs(3600));
+        sleep(Duration::from_secs(3600));
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "misbehaving is the point")]
+#[expect(clippy::disallowed_methods, reason = "misbehaving is the point")]
+fn abort() -> ! {
+    std::process::abort()
+}
+
+#[expect(clippy::disallowed_methods, reason = "an item that takes its time")]
+fn sleep(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[expect(clippy::disallowed_methods, reason = "misbehaving is the point")]
 fn exit(code: i32) -> ! {
     std::process::exit(code)
 }
