@@ -13,5 +13,5 @@ mod worker;
 
 pub use executor::{ChildExecutor, WorkerRecord};
 pub use settings::ChildSettings;
-pub(crate) use sweep::forget;
 use shared::{RECORDER_SLOTS, Shared};
+pub(crate) use sweep::forget;
