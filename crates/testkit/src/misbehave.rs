@@ -31,7 +31,7 @@ pub enum Behaviour {
     Panic,
     /// Sends itself this signal.
     Signal(i32),
-    /// Writes junk to every descriptor it can find, then echoes.
+    /// Writes junk to every descriptor it can find and goes on for a second, then echoes.
     Garbage,
     /// Returns a failure of this kind.
     Fail(FailWith),
@@ -136,7 +136,10 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         Behaviour::Exit(code) => exit(*code),
         Behaviour::Panic => panic!("told to panic"),
         Behaviour::Signal(number) => crate::sys::raise(*number),
-        Behaviour::Garbage => crate::sys::garbage(),
+        Behaviour::Garbage => {
+            crate::sys::garbage();
+            sleep(Duration::from_secs(1));
+        }
         Behaviour::Fail(with) => return Err(Failure::new(kind_of(*with), "told to fail")),
         Behaviour::Large(len) => return Ok(vec![0; *len]),
         Behaviour::Chatter(len) => chatter(*len),
