@@ -32,9 +32,10 @@ pub fn short_line(text: &str, chars_max: usize) -> String {
     line
 }
 
-/// Several lines of printable text: like [`line`], but line ends stay, at most one empty line in a row.
-pub fn paragraphs(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+/// Several lines of printable text: like [`line`], but line ends stay, at most one empty line in a row. Tells whether
+/// it was cut to `len_max` bytes.
+pub fn paragraphs(text: &str, len_max: usize) -> (String, bool) {
+    let mut out = String::with_capacity(text.len().min(len_max));
     let mut empty_lines = 0;
     for raw in text.split(['\n', '\u{2028}', '\u{2029}']) {
         let line = line(raw);
@@ -47,8 +48,12 @@ pub fn paragraphs(text: &str) -> String {
         }
         empty_lines = 0;
         out.push_str(&line);
+        if out.len() > len_max {
+            out.truncate(out.floor_char_boundary(len_max));
+            return (out, true);
+        }
     }
-    out
+    (out, false)
 }
 
 /// A key as the output files write it: text as it is, `%` and bytes that are not UTF-8 percent-escaped.
@@ -107,7 +112,15 @@ mod tests {
 
     #[test]
     fn paragraphs_keep_lines_and_at_most_one_empty_line() {
-        assert_eq!(paragraphs("\r\n one\ttwo \r\nthree\n\n\n\n  \u{c}four"), "one two\nthree\n\nfour");
+        let text = "\r\n one\ttwo \r\nthree\n\n\n\n  \u{c}four";
+        assert_eq!(paragraphs(text, 100), ("one two\nthree\n\nfour".to_owned(), false));
+    }
+
+    #[test]
+    fn paragraphs_are_cut_between_characters() {
+        assert_eq!(paragraphs("aé\nb", 2), ("a".to_owned(), true));
+        assert_eq!(paragraphs("aé\nb", 4), ("aé\n".to_owned(), true));
+        assert_eq!(paragraphs("aé\nb", 5), ("aé\nb".to_owned(), false));
     }
 
     #[test]

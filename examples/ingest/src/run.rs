@@ -217,7 +217,7 @@ fn watch(
             });
         }
         if let Some(report) = handle.wait_timeout(progress::REFRESH) {
-            display.show(&view(&handle.snapshot(), places), Instant::now());
+            say_events(&events, display);
             return report;
         }
     }

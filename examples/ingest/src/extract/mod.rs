@@ -86,9 +86,8 @@ fn extract_textual(bytes: &[u8], facts: &mut Facts, cx: &Context<'_>) -> Result<
 /// What all kinds have in common: cleaning, cutting, counting, summary and keywords.
 fn finish(facts: &mut Facts, config: &Config, cx: &Context<'_>) {
     cx.stage("analyse");
-    let mut text = neutral::paragraphs(&facts.text);
-    if text.len() > TEXT_LEN_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_LEN_MAX));
+    let (text, is_cut) = neutral::paragraphs(&facts.text, TEXT_LEN_MAX);
+    if is_cut {
         facts.notes.push(format!("the text is cut at {TEXT_LEN_MAX} bytes"));
     }
     facts.text = text;
