@@ -102,10 +102,10 @@ impl Driver {
             self.note_input(&input);
             self.step(input, now);
         }
-        if let Some(error) = store_error {
-            if let Some(turn) = self.ledger.failed(&error, now) {
-                self.step(turn.into(), now);
-            }
+        if let Some(error) = store_error
+            && let Some(turn) = self.ledger.failed(&error, now)
+        {
+            self.step(turn.into(), now);
         }
     }
 
@@ -274,10 +274,10 @@ impl Driver {
             | Ended::StoreFailed(_)
             | Ended::WorkersUnavailable(_) => JobState::Interrupted,
         };
-        if let Err(error) = self.job.finish(state) {
-            if ended == Ended::Complete {
-                ended = Ended::StoreFailed(error.to_string());
-            }
+        if let Err(error) = self.job.finish(state)
+            && ended == Ended::Complete
+        {
+            ended = Ended::StoreFailed(error.to_string());
         }
         let now = self.clock.now();
         let mut snapshot = self.snapshot(now);

@@ -120,7 +120,7 @@ impl Ledger {
                 self.state = State::Open;
                 was_full.then_some(Turn::Recovered)
             }
-            Err(error) if matches!(error, StoreError::NoSpace { .. }) => {
+            Err(StoreError::NoSpace { .. }) => {
                 self.state = State::Full(now + RETRY_EVERY);
                 (!was_full).then_some(Turn::Full)
             }

@@ -51,8 +51,7 @@ fn a_thread_that_hangs_is_abandoned_and_its_item_left_to_processes() {
 fn a_job_begun_in_processes_ends_in_threads_with_the_same_outcomes() {
     let dir = tempfile::tempdir().expect("a directory");
     let sleepers = || echoes_with(200, &[], &Behaviour::Echo);
-    let handle =
-        job(dir.path(), workers::program()).start(cofferdam::dense(move || sleepers())).expect("a job");
+    let handle = job(dir.path(), workers::program()).start(cofferdam::dense(sleepers)).expect("a job");
     handle.drain();
     let first = handle.wait().expect("a report");
     let (outcomes, report) = run(in_threads(dir.path()), sleepers());

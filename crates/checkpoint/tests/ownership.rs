@@ -1,5 +1,5 @@
 //! Who has a job open, who had, and what they were doing.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod support;
 

@@ -7,6 +7,7 @@ use super::ready::Run;
 use super::worker::{Duty, State};
 use super::{Command, Phase, Source, Supervisor, Turn};
 use crate::{Assignment, LeaseId, Time};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Chunks that are asked for or ready, beyond one a worker.
@@ -53,7 +54,7 @@ impl Supervisor {
             let limits = &self.policy.lease;
             let items_max = self.pace.lease_items(self.left());
             let Some(Run { chunk, range }) = self.ready.take(items_max, limits.bytes_max) else { return };
-            self.assign(at, chunk, range.start, range.end - range.start, None, turn);
+            self.assign(at, chunk, range, None, turn);
         }
     }
 
@@ -78,19 +79,19 @@ impl Supervisor {
     }
 
     pub(super) fn assign_case(&mut self, at: usize, case: Case, turn: &mut Turn<'_>) {
-        self.assign(at, case.chunk.clone(), case.position, 1, Some(case), turn);
+        self.assign(at, case.chunk.clone(), case.position..case.position + 1, Some(case), turn);
     }
 
     fn assign(
         &mut self,
         at: usize,
         chunk: Arc<crate::Chunk>,
-        start: u32,
-        len: u32,
+        range: Range<u32>,
         case: Option<Case>,
         turn: &mut Turn<'_>,
     ) {
         self.last_lease = self.last_lease.checked_add(1).expect("four billion leases outlive any session");
+        let (start, len) = (range.start, range.end - range.start);
         let lease = Lease {
             id: LeaseId(self.last_lease),
             chunk,
