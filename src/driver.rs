@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::feeder::Feed;
 use crate::fleet::Fleet;
 use crate::inbox::{Arrived, Inbox};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Turn};
 use crate::shared::{EngineStopped, Shared};
 use crate::snapshot::WorkerSnapshot;
 use crate::{Isolation, Phase, Report, ResumePlan, Snapshot};
@@ -102,10 +102,9 @@ impl Driver {
             self.note_input(&input);
             self.step(input, now);
         }
-        if let Some(error) = store_error
-            && let Some(turn) = self.ledger.failed(&error, now)
-        {
-            self.step(turn.into(), now);
+        if let Some(error) = store_error {
+            let turn = self.ledger.failed(&error, now);
+            self.store_turned(turn, now);
         }
     }
 
@@ -117,10 +116,21 @@ impl Driver {
         self.shared.set_durable(lsn);
     }
 
-    fn on_time(&mut self, now: Time) {
-        if let Some(turn) = self.ledger.retry(now) {
+    fn store_turned(&mut self, turn: Option<Turn>, now: Time) {
+        if let Some(through) = self.ledger.take_found() {
+            let lsn = self.job.durable_lsn();
+            self.step(Input::Committed { through, lsn }, now);
+            self.live.durable_lsn = lsn;
+            self.shared.set_durable(lsn);
+        }
+        if let Some(turn) = turn {
             self.step(turn.into(), now);
         }
+    }
+
+    fn on_time(&mut self, now: Time) {
+        let turn = self.ledger.retry(now);
+        self.store_turned(turn, now);
         if now >= self.live.next_look {
             self.live.next_look = now + LOOK_EVERY;
             self.look(now);

@@ -1,6 +1,6 @@
 //! The driver's side of the store: commits on their way, and what becomes of them when the store fails.
 
-use cofferdam_checkpoint::{Batch, JobStore, KeyRef, Note, StoreError};
+use cofferdam_checkpoint::{Batch, JobStore, KeyRef, Note, Reopened, StoreError};
 use cofferdam_pipeline_core::supervisor::{Commit, Input, Prior, Settled};
 use cofferdam_pipeline_core::{Assignment, Chunk, Evidence, Identities, OutcomeKind, Time, WorkerId};
 use std::collections::VecDeque;
@@ -15,6 +15,8 @@ pub(crate) struct Ledger {
     job: Arc<JobStore>,
     waiting: VecDeque<Waiting>,
     state: State,
+    /// What a reopening found durable and the supervisor has not heard of.
+    found: Option<u64>,
 }
 
 struct Waiting {
@@ -51,24 +53,24 @@ impl From<Turn> for Input {
 
 impl Ledger {
     pub fn new(job: Arc<JobStore>) -> Self {
-        Self { job, waiting: VecDeque::new(), state: State::Open }
+        Self { job, waiting: VecDeque::new(), state: State::Open, found: None }
     }
 
     /// Hands a commit to the store, or keeps it until the store can take it.
     pub fn submit(&mut self, commit: Commit, now: Time) -> Option<Turn> {
-        let sent = match self.state {
-            State::Open => batch_of(&commit).and_then(|batch| self.job.submit(batch)),
-            State::Full(_) | State::Lost => {
-                self.waiting.push_back(Waiting { ticket: None, commit });
-                return None;
+        self.waiting.push_back(Waiting { ticket: None, commit });
+        match self.state {
+            State::Open => {}
+            State::Full(_) | State::Lost => return None,
+        }
+        let waiting = self.waiting.back_mut().expect("just pushed");
+        match batch_of(&waiting.commit).and_then(|batch| self.job.submit(batch)) {
+            Ok(ticket) => {
+                waiting.ticket = Some(ticket);
+                None
             }
-        };
-        let (ticket, turn) = match sent {
-            Ok(ticket) => (Some(ticket), None),
-            Err(error) => (None, self.failed(&error, now)),
-        };
-        self.waiting.push_back(Waiting { ticket, commit });
-        turn
+            Err(error) => self.failed(&error, now),
+        }
     }
 
     /// The store made all up to `ticket` durable: the supervisor's ticket for it.
@@ -114,7 +116,7 @@ impl Ledger {
     /// Opens a new segment; what is not found in the store is handed in again. Never the same sync twice.
     fn reopen(&mut self, now: Time) -> Option<Turn> {
         let was_full = matches!(self.state, State::Full(_));
-        let resubmitted = self.job.reopen().and_then(|found| self.resubmit(found.durable_through));
+        let resubmitted = self.job.reopen().and_then(|found| self.resubmit(found));
         match resubmitted {
             Ok(()) => {
                 self.state = State::Open;
@@ -131,14 +133,20 @@ impl Ledger {
         }
     }
 
-    fn resubmit(&mut self, durable_through: u64) -> Result<(), StoreError> {
-        for waiting in &mut self.waiting {
-            if waiting.ticket.is_none_or(|ticket| ticket > durable_through) {
-                waiting.ticket = None;
-                waiting.ticket = Some(self.job.submit(batch_of(&waiting.commit)?)?);
-            }
+    fn resubmit(&mut self, found: Reopened) -> Result<(), StoreError> {
+        self.found = self.durable(found.durable_through).or(self.found);
+        if found.renewed {
+            self.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
+        }
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.ticket.is_none()) {
+            waiting.ticket = Some(self.job.submit(batch_of(&waiting.commit)?)?);
         }
         Ok(())
+    }
+
+    /// The supervisor's ticket for what the last reopening found durable; once.
+    pub fn take_found(&mut self) -> Option<u64> {
+        self.found.take()
     }
 
     /// What is now known against an unsettled item. Advice for the next session: losing it loses no outcome.

@@ -8,10 +8,11 @@ use std::time::Duration;
 /// Workers leave by themselves within two seconds of their host's death; whoever is left then is killed.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Ends what a dead host left running.
+/// Ends what a dead host left running, and removes the files of its workers.
 pub(crate) fn end(previous: &[WorkerEntry]) {
     let records: Vec<WorkerRecord> = previous.iter().map(record_of).collect();
     let ended = cofferdam_isolation::end_orphans(&records, WAIT);
+    cofferdam_isolation::forget_records(&records);
     if ended > 0 {
         tracing::info!(workers = ended, "ended the workers of a host that died");
     }

@@ -24,7 +24,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         if holds() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        support::pause(Duration::from_millis(5));
     }
     panic!("never happened: {what}");
 }
@@ -81,7 +81,7 @@ fn a_paused_job_stands_still_until_it_is_resumed() {
     wait_until("the pause", || handle.snapshot().phase == Phase::Paused);
     let mut last = handle.snapshot().completed;
     wait_until("standing still", || {
-        std::thread::sleep(Duration::from_millis(300));
+        support::pause(Duration::from_millis(300));
         std::mem::replace(&mut last, handle.snapshot().completed) == last
     });
     assert!(last < 300);

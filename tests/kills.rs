@@ -31,7 +31,7 @@ fn workers_killed_at_100_random_instants_lose_nothing_and_convict_nobody() {
         job(dir.path(), workers::program()).start(cofferdam::dense(move || items.clone())).expect("a job");
     let mut kills = 0;
     for delay in delays(100) {
-        std::thread::sleep(delay);
+        support::pause(delay);
         if kills == 100 || handle.wait_timeout(Duration::ZERO).is_some() {
             break;
         }

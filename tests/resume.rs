@@ -87,7 +87,7 @@ fn a_host_killed_at_20_random_instants_resumes_to_the_identical_result() {
     let mut durable_before = 0;
     for delay in delays(20).take(20) {
         let mut host = start_host(dir.path());
-        std::thread::sleep(delay); // the random instant itself
+        support::pause(delay); // the random instant itself
         host.kill().expect("the host dies");
         host.wait().expect("the host is reaped");
         if let Ok(outcomes) = Outcomes::<Done>::of_job(dir.path(), "job") {

@@ -58,3 +58,9 @@ pub fn quarantine_of(outcome: &Outcome<Done>) -> &cofferdam::Evidence {
 pub fn assert_complete(report: &Report) {
     assert_eq!(report.ended, Ended::Complete);
 }
+
+/// The passing of time is what these tests are about; never a way to wait for something.
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+pub fn pause(time: std::time::Duration) {
+    std::thread::sleep(time);
+}

@@ -33,12 +33,12 @@ pub fn files(folder: &str) -> Vec<File> {
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("cannot list {}: {e}", folder.display()));
-    for entry in entries.map(|entry| entry.unwrap()) {
+    for entry in entries.map(|entry| entry.expect("a readable folder")) {
         let name = entry.file_name();
         if SKIPPED.iter().any(|skipped| name == *skipped) {
             continue;
         }
-        let kind = entry.file_type().unwrap();
+        let kind = entry.file_type().expect("the kind of a file");
         if kind.is_dir() {
             collect(&entry.path(), paths);
         } else if kind.is_file() {

@@ -11,20 +11,14 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 400;
-const REPEATS: usize = 5;
+const ROUNDS: usize = 1000;
 const OUTPUT_LEN: usize = 200;
 
 fn main() {
     // Beside the target directory: a temporary directory may lie in memory.
     let dir = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
     for records in [1usize, 100] {
-        let (mut raws, mut ours) = (Vec::new(), Vec::new());
-        for repeat in 0..REPEATS {
-            raws.push(raw(&dir.path().join(format!("raw{records}-{repeat}")), records * OUTPUT_LEN));
-            ours.push(commits(&dir.path().join(format!("ours{records}-{repeat}")), records));
-        }
-        let (raw, ours) = (median(raws), median(ours));
+        let (raw, ours) = side_by_side(&dir.path().join(format!("commit{records}")), records);
         println!("store, commit{records}.raw, {:.1}, us", raw.as_secs_f64() * 1e6);
         println!("store, commit{records}.ours, {:.1}, us", ours.as_secs_f64() * 1e6);
         println!("store, commit{records}.ratio, {:.3}, x", raw.as_secs_f64() / ours.as_secs_f64());
@@ -38,17 +32,33 @@ fn median(mut values: Vec<Duration>) -> Duration {
     values[values.len() / 2]
 }
 
-fn raw(path: &Path, len: usize) -> Duration {
-    let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
-    file.write_all(&vec![0; (ROUNDS + 1) * len.next_multiple_of(4096)]).unwrap();
+/// The medians of a raw write and sync and of a commit of the same payload, which take turns.
+fn side_by_side(root: &Path, records: usize) -> (Duration, Duration) {
+    let job = job(root, Durability::Power);
+    let outputs = entries(records, OUTPUT_LEN);
+    let len = records * OUTPUT_LEN;
+    let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(root.join("raw")).unwrap();
+    file.write_all(&vec![0; ROUNDS * len.next_multiple_of(4096)]).unwrap();
     file.sync_all().unwrap();
     let record = vec![7; len];
-    let began = Instant::now();
+    let (mut raws, mut ours) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        write_at(&file, &record, (round * len) as u64);
-        file.sync_data().unwrap();
+        raws.push(timed(|| {
+            write_at(&file, &record, (round * len) as u64);
+            file.sync_data().unwrap();
+        }));
+        ours.push(timed(|| {
+            let first = (round * records) as u64;
+            job.commit(Batch::completed_dense(first, records as u32, 1, &outputs).unwrap()).unwrap();
+        }));
     }
-    began.elapsed() / ROUNDS as u32
+    (median(raws), median(ours))
+}
+
+fn timed(what: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    what();
+    began.elapsed()
 }
 
 #[cfg(unix)]
@@ -81,21 +91,6 @@ fn entries(count: usize, len: usize) -> Vec<u8> {
         bytes.resize(bytes.len() + len, 7);
     }
     bytes
-}
-
-fn commits(root: &Path, records: usize) -> Duration {
-    let job = job(root, Durability::Power);
-    let outputs = entries(records, OUTPUT_LEN);
-    let mut next = 0;
-    let mut commit = || {
-        job.commit(Batch::completed_dense(next, records as u32, 1, &outputs).unwrap()).unwrap();
-        next += records as u64;
-    };
-    // The first group starts the thread that fills ahead.
-    (0..20).for_each(|_| commit());
-    let began = Instant::now();
-    (0..ROUNDS).for_each(|_| commit());
-    began.elapsed() / ROUNDS as u32
 }
 
 fn threads(root: &Path) {

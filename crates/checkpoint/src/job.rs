@@ -301,7 +301,11 @@ impl JobStore {
         let mut writer = lock(&self.writer);
         if lock(&self.journal.state).failure.is_none() {
             let state = lock(&self.journal.state);
-            return Ok(Reopened { durable_through: state.durable_ticket, lsn: state.durable_lsn });
+            return Ok(Reopened {
+                renewed: false,
+                durable_through: state.durable_ticket,
+                lsn: state.durable_lsn,
+            });
         }
         if let Some(thread) = writer.take() {
             thread.join().expect("the writer turns errors into values");
@@ -329,7 +333,7 @@ impl JobStore {
         *lock(&self.report) = report;
         *writer = Some(spawn_writer(journal)?);
         journal.done.notify_all();
-        Ok(Reopened { durable_through, lsn })
+        Ok(Reopened { renewed: true, durable_through, lsn })
     }
 
     /// Ends in an orderly way: everything submitted is durable, marked as such, and HEAD says `state`.

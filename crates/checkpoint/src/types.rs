@@ -286,6 +286,8 @@ pub enum CommitEvent {
 /// What [`crate::JobStore::reopen`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reopened {
+    /// Whether there was a failure to recover from; otherwise every ticket still stands.
+    pub renewed: bool,
     /// Tickets up to and including this one are durable; submit the later ones again, as new tickets.
     pub durable_through: u64,
     /// The highest durable lsn.

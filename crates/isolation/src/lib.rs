@@ -17,7 +17,7 @@ mod worker;
 pub use child::{ChildExecutor, ChildSettings, WorkerRecord};
 pub use environment::is_inside_worker;
 pub use error::IsolationError;
-pub use orphans::end_orphans;
+pub use orphans::{end_orphans, forget_records};
 pub use program::WorkerProgram;
 pub use thread::{ThreadExecutor, ThreadSettings};
 pub use worker::{Registration, has_worker_line, worker_entry};

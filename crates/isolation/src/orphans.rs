@@ -11,7 +11,7 @@ use std::time::Duration;
 /// returns how many had to be killed. A process is killed only when pid and start time both match, so records of an earlier boot
 /// do no harm as long as the caller compares the boot (start times of different boots may coincide).
 ///
-/// Read the recorders first or afterwards: this leaves them alone.
+/// Read the recorders first or afterwards: this leaves them alone, [`forget_records`] removes them.
 pub fn end_orphans(records: &[WorkerRecord], wait: Duration) -> usize {
     let deadline = crate::clock::now() + wait;
     let is_orphan = |record: &&WorkerRecord| process::kill_orphan(record.pid, record.start_time);
@@ -30,6 +30,12 @@ pub fn end_orphans(records: &[WorkerRecord], wait: Duration) -> usize {
         }
     }
     killed.len()
+}
+
+/// Removes the files of workers that a dead host recorded. Call it when their recorders were read and what they said is
+/// in the store; records of a host that still lives are left alone.
+pub fn forget_records(records: &[WorkerRecord]) {
+    records.iter().for_each(|record| crate::child::forget(&record.recorder));
 }
 
 /// The mark of the worker whose recorder is `DIR/ID.recorder`.

@@ -31,7 +31,7 @@ pub enum Behaviour {
     Panic,
     /// Sends itself this signal.
     Signal(i32),
-    /// Writes junk to every descriptor it can find, then echoes.
+    /// Writes junk to every descriptor it can find and goes on for a second, then echoes.
     Garbage,
     /// Returns a failure of this kind.
     Fail(FailWith),
@@ -101,7 +101,7 @@ impl Processor for Misbehave {
         match config {
             Start::Well => Ok(Self),
             Start::Fail => Err(Failure::transient("told to fail in start")),
-            Start::Abort => std::process::abort(),
+            Start::Abort => abort(),
             Start::Hang => hang(),
         }
     }
@@ -121,10 +121,10 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         Behaviour::Sleep { ms } => {
             for _ in 0..*ms {
                 cx.check()?;
-                std::thread::sleep(Duration::from_millis(1));
+                sleep(Duration::from_millis(1));
             }
         }
-        Behaviour::Abort => std::process::abort(),
+        Behaviour::Abort => abort(),
         Behaviour::Segv => crate::sys::segv(),
         Behaviour::StackOverflow => {
             black_box(recurse(black_box(1)));
@@ -136,7 +136,10 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         Behaviour::Exit(code) => exit(*code),
         Behaviour::Panic => panic!("told to panic"),
         Behaviour::Signal(number) => crate::sys::raise(*number),
-        Behaviour::Garbage => crate::sys::garbage(),
+        Behaviour::Garbage => {
+            crate::sys::garbage();
+            sleep(Duration::from_secs(1));
+        }
         Behaviour::Fail(with) => return Err(Failure::new(kind_of(*with), "told to fail")),
         Behaviour::Large(len) => return Ok(vec![0; *len]),
         Behaviour::Chatter(len) => chatter(*len),
@@ -156,11 +159,21 @@ fn kind_of(with: FailWith) -> FailureKind {
 
 fn hang() -> ! {
     loop {
-        std::thread::sleep(Duration::from_secs(3600));
+        sleep(Duration::from_secs(3600));
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "misbehaving is the point")]
+#[expect(clippy::disallowed_methods, reason = "misbehaving is the point")]
+fn abort() -> ! {
+    std::process::abort()
+}
+
+#[expect(clippy::disallowed_methods, reason = "an item that takes its time")]
+fn sleep(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[expect(clippy::disallowed_methods, reason = "misbehaving is the point")]
 fn exit(code: i32) -> ! {
     std::process::exit(code)
 }

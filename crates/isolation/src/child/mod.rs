@@ -14,3 +14,4 @@ mod worker;
 pub use executor::{ChildExecutor, WorkerRecord};
 pub use settings::ChildSettings;
 use shared::{RECORDER_SLOTS, Shared};
+pub(crate) use sweep::forget;

@@ -1,6 +1,7 @@
 //! Directories of workers' files whose host is dead and whose job nobody opened again.
 
 use crate::sys::dirs;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -55,11 +56,26 @@ fn is_stale(path: &Path) -> bool {
     let is_old = fs::metadata(path)
         .and_then(|meta| meta.modified())
         .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE_AFTER));
-    let is_dead = || match File::open(path.join(LOCK_NAME)) {
+    is_old && is_dead(path)
+}
+
+/// Whether no living host claims the directory.
+fn is_dead(path: &Path) -> bool {
+    match File::open(path.join(LOCK_NAME)) {
         Ok(lock) => lock.try_lock().is_ok(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
-    };
-    is_old && is_dead()
+    }
+}
+
+/// Removes the directory of a dead host's recorder, whatever its age; a directory that is not one of ours, or whose host lives,
+/// is left alone.
+pub(crate) fn forget(recorder: &Path) {
+    let Some(dir) = recorder.parent() else { return };
+    let is_ours = dir.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(PREFIX));
+    if is_ours && dirs::is_private(dir) && is_dead(dir) {
+        let removed = fs::remove_dir_all(dir);
+        tracing::debug!(path = %dir.display(), ?removed, "removed a dead host's directory");
+    }
 }
 
 #[cfg(test)]
@@ -93,5 +109,20 @@ mod tests {
         assert!(!old_dead.exists());
         assert!(mine.exists() && old_alive.exists() && young.exists() && strange.exists());
         drop(alive);
+    }
+
+    #[test]
+    fn a_dead_hosts_directory_is_forgotten_and_a_living_ones_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let (dead, alive) = (private(parent.path(), PREFIX), private(parent.path(), PREFIX));
+        let strange = private(parent.path(), "other-");
+        drop(claim(&dead).unwrap());
+        let claimed = claim(&alive).unwrap();
+
+        [&dead, &alive, &strange].into_iter().for_each(|dir| forget(&dir.join("0.recorder")));
+
+        assert!(!dead.exists());
+        assert!(alive.exists() && strange.exists());
+        drop(claimed);
     }
 }

@@ -86,17 +86,16 @@ impl Supervisor {
         &mut self,
         at: usize,
         chunk: Arc<crate::Chunk>,
-        range: Range<u32>,
+        positions: Range<u32>,
         case: Option<Case>,
         turn: &mut Turn<'_>,
     ) {
         self.last_lease = self.last_lease.checked_add(1).expect("four billion leases outlive any session");
-        let (start, len) = (range.start, range.end - range.start);
         let lease = Lease {
             id: LeaseId(self.last_lease),
             chunk,
-            start,
-            len,
+            start: positions.start,
+            len: positions.len() as u32,
             done: 0,
             case,
             take_back: TakeBack::NotAsked,
@@ -105,7 +104,7 @@ impl Supervisor {
             lease: lease.id,
             attempt: lease.attempt(),
             chunk: lease.chunk.clone(),
-            range: lease.positions(0, len),
+            range: positions,
         };
         let worker = &mut self.workers[at];
         if worker.leases.is_empty() {
