@@ -1,4 +1,5 @@
 //! Pause, resume, drain and cancel; waiting in sync and async code; events; keyed sources and their plans.
+#![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Workers killed from outside at random instants. Alone in its binary: it kills any child of this process.
+#![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! A host that is killed at random instants: nothing lost, nothing twice, the same result.
+#![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod support;
 

@@ -293,7 +293,8 @@ fn a_banned_method_stands_in_one_place_of_a_crate() {
     let banned = banned(&tree::read("clippy.toml"));
     let sources = library_sources();
     let mut crates: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
-    for file in &sources {
+    // The testkit only breaks things: it aborts and exits in as many places as there are ways to misbehave.
+    for file in sources.iter().filter(|file| !file.path.starts_with("crates/testkit/")) {
         crates.entry(crate_of(&file.path)).or_default().push(file);
     }
     assert_none(

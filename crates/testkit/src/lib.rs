@@ -1,5 +1,6 @@
 //! Breaks things: misbehaving processors, simulated disks, chaos. Used from integration tests only.
 #![deny(missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "this crate only breaks things")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::disallowed_methods, reason = "this crate does on purpose what no other may")]
 
