@@ -2,7 +2,6 @@
 #![deny(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "this crate only breaks things")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-#![allow(clippy::disallowed_methods, reason = "this crate does on purpose what no other may")]
 
 mod misbehave;
 mod sim_disk;
