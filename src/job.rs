@@ -199,7 +199,7 @@ impl<P: Processor> Job<P> {
     /// Opens the store, compares it with the source and starts. Blocks for that long: a keyed source is read once for its keys.
     ///
     /// # Errors
-    /// [`JobError`]; nothing runs then, and nothing in the store has changed but for what [`OnExisting::Restart`] and
+    /// [`JobError`]; nothing runs then, and no outcome in the store has changed but for what [`OnExisting::Restart`] and
     /// [`OnDifference::Redo`] ask for.
     pub fn start<S>(self, mut source: S) -> Result<JobHandle<P>, JobError>
     where
@@ -207,12 +207,12 @@ impl<P: Processor> Job<P> {
     {
         let clock = Clock::start();
         let inbox = Arc::new(Inbox::default());
+        let fleet = self.fleet(&inbox)?; // first: without workers nothing in the store shall change
         let (job, resumed) = self.open(source.keying())?;
         orphans::end(job.previous_workers());
         listen(&job, inbox.clone());
         let job = Arc::new(job);
         let plan = plan::plan(&mut source, &job, resumed)?;
-        let fleet = self.fleet(&inbox)?;
         let shared = Arc::new(Shared::default());
         let feed = Feed::new(inbox.clone(), source.keying());
         let driver = Driver {

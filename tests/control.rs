@@ -115,6 +115,23 @@ fn an_asynchronous_host_can_wait_without_any_runtime() {
 }
 
 #[test]
+fn an_asynchronous_host_waits_beside_its_other_work_on_tokio() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let handle = job(dir.path(), workers::program()).start(dense(|| sleepers(50, 1))).expect("a job");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let (report, other) = runtime.block_on(async {
+        let end = tokio::spawn(handle.wait_async());
+        let other = tokio::spawn(async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            "done"
+        });
+        (end.await.expect("no panic"), other.await.expect("no panic"))
+    });
+    assert_complete(&report.expect("a report"));
+    assert_eq!(other, "done", "a waiting job blocks no thread of the runtime");
+}
+
+#[test]
 fn no_success_event_precedes_its_commit() {
     let dir = tempfile::tempdir().expect("a directory");
     let handle = job(dir.path(), workers::program()).start(dense(|| sleepers(100, 1))).expect("a job");
