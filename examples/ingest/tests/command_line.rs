@@ -9,7 +9,7 @@ mod support;
 
 use std::fs;
 use std::process::{Command, Stdio};
-use support::{Bench, exists, finish};
+use support::{Bench, finish};
 
 #[test]
 fn without_a_folder_the_samples_become_a_knowledge_base() {
@@ -79,7 +79,7 @@ fn whatever_else_goes_wrong_exits_with_1_and_says_why() {
         assert!(ran.stderr.contains(reason), "{args:?}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "{args:?}");
     }
-    assert!(!exists(&bench.out().join("knowledge.jsonl")));
+    assert!(!bench.out().join("knowledge.jsonl").exists());
 }
 
 #[test]
