@@ -21,7 +21,7 @@ pub fn line(text: &str) -> String {
     line
 }
 
-/// A [`line`] of at most `chars_max` characters, with an ellipsis where something was cut.
+/// A [`line()`] of at most `chars_max` characters, with an ellipsis where something was cut.
 pub fn short_line(text: &str, chars_max: usize) -> String {
     let mut line = line(text);
     if let Some((cut, _)) = line.char_indices().nth(chars_max) {
@@ -32,7 +32,7 @@ pub fn short_line(text: &str, chars_max: usize) -> String {
     line
 }
 
-/// Several lines of printable text: like [`line`], but line ends stay, at most one empty line in a row. Tells whether
+/// Several lines of printable text: like [`line()`], but line ends stay, at most one empty line in a row. Tells whether
 /// it was cut to `len_max` bytes.
 pub fn paragraphs(text: &str, len_max: usize) -> (String, bool) {
     let mut out = String::with_capacity(text.len().min(len_max));
