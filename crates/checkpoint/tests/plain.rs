@@ -2,32 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![allow(missing_docs)]
 
+mod support;
+
 use cofferdam_checkpoint::{
-    Batch, CommitEvent, Durability, JobSpec, JobState, KeyRef, Lookup, OutcomeBody, Store, StoreError,
-    StoreOptions,
+    Batch, CommitEvent, Durability, JobState, KeyRef, Lookup, OutcomeBody, Store, StoreError, StoreOptions,
 };
-use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind, push_entry_len};
+use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind};
 use std::sync::mpsc;
 use std::time::Duration;
-
-pub fn spec(keying: Keying) -> JobSpec {
-    JobSpec {
-        processor: "facts".into(),
-        version: 1,
-        codec: 1,
-        keying,
-        config: vec![("lang".into(), [7; 32])],
-    }
-}
-
-pub fn entries(outputs: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for output in outputs {
-        push_entry_len(&mut bytes, output.len());
-        bytes.extend_from_slice(output);
-    }
-    bytes
-}
+use support::{entries, spec};
 
 fn options() -> StoreOptions {
     StoreOptions { accept_weak_file_system: true, ..StoreOptions::default() }

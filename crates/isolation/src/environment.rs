@@ -13,8 +13,6 @@ pub(crate) const ROLE_VAR: &str = "COFFERDAM_WORKER";
 pub(crate) const HOST_PID_VAR: &str = "COFFERDAM_HOST_PID";
 /// The one-time token of the handshake in hexadecimal digits. Removed like [`ROLE_VAR`].
 pub(crate) const TOKEN_VAR: &str = "COFFERDAM_TOKEN";
-/// The name of the endpoint where it does not travel as stdin (Windows). Removed like [`ROLE_VAR`].
-pub(crate) const ENDPOINT_VAR: &str = "COFFERDAM_ENDPOINT";
 /// Names the worker's process tree. It **stays**: descendants inherit it, so that those which left the process group
 /// are found, and so that a job started inside a worker is refused.
 pub(crate) const TREE_VAR: &str = "COFFERDAM_TREE";

@@ -1,6 +1,6 @@
 //! What a process learns from its environment about being a worker.
 
-use crate::environment::{ENDPOINT_VAR, HOST_PID_VAR, ROLE_VAR, TOKEN_VAR, variable};
+use crate::environment::{HOST_PID_VAR, ROLE_VAR, TOKEN_VAR, variable};
 use crate::sys::worker as sys;
 use cofferdam_ipc::handshake::Token;
 
@@ -20,7 +20,7 @@ impl Role {
         variable(ROLE_VAR)?;
         let number = text(HOST_PID_VAR).and_then(|pid| pid.parse().ok());
         let token = text(TOKEN_VAR).and_then(|digits| parse_token(&digits));
-        for name in [ROLE_VAR, HOST_PID_VAR, TOKEN_VAR, ENDPOINT_VAR] {
+        for name in [ROLE_VAR, HOST_PID_VAR, TOKEN_VAR] {
             sys::remove_var(name);
         }
         Some(Self { host_pid: number.unwrap_or(0), token: token.unwrap_or(Token([0; 16])) })
