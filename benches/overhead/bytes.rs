@@ -1,7 +1,34 @@
-//! Items and outputs laid out as the engine lays them out: a length, then a variable-length integer. Written again here, since
-//! the yardstick must not use the library.
+//! Items and outputs laid out as the engine lays them out: a length, then what the codec makes of the value. Written again here,
+//! since the yardstick must not use the library.
 
-/// Appends one entry: its length (always below 128 here), then the value.
+/// Appends a byte string's entry: the entry's length, the string's length, the bytes; up to 250 of them.
+pub fn push_byte_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    let len = u8::try_from(bytes.len()).expect("short byte strings");
+    match len + 1 {
+        short @ 0..=127 => out.push(short),
+        long => out.extend_from_slice(&[long & 127 | 128, long >> 7]),
+    }
+    out.push(len);
+    out.extend_from_slice(bytes);
+}
+
+/// The byte strings in `bytes`; stops at the first malformed entry.
+pub fn byte_strings(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (&first, mut rest) = bytes.split_first()?;
+        let mut len = usize::from(first & 127);
+        if first > 127 {
+            let (&second, behind) = rest.split_first()?;
+            len |= usize::from(second) << 7;
+            rest = behind;
+        }
+        let (entry, rest) = rest.split_at_checked(len)?;
+        bytes = rest;
+        entry.get(1..)
+    })
+}
+
+/// Appends a number's entry: its length (always below 128 here), then the value.
 pub fn push_entry(out: &mut Vec<u8>, value: u64) {
     match value {
         0..=250 => out.extend_from_slice(&[1, value as u8]),
@@ -20,7 +47,7 @@ pub fn push_entry(out: &mut Vec<u8>, value: u64) {
     }
 }
 
-/// The values in `bytes`; stops at the first malformed entry.
+/// The numbers in `bytes`; stops at the first malformed entry.
 pub fn entries(mut bytes: &[u8]) -> impl Iterator<Item = u64> {
     std::iter::from_fn(move || {
         let (&len, rest) = bytes.split_first()?;

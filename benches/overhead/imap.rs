@@ -1,9 +1,8 @@
 //! Python's multiprocessing with hand-made chunks: the fastest of the pools that people use. It keeps nothing, and its pool is warm.
 
-use crate::case::{Case, Failed};
+use crate::support::case::{Case, Failed, Figure};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 pub struct Imap {
     items: u64,
@@ -43,13 +42,10 @@ impl Case for Imap {
         "trivial_u64.imap_chunked"
     }
 
-    fn items(&self) -> u64 {
-        self.items
-    }
-
-    fn run(&mut self) -> Result<Duration, Failed> {
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
         self.ask.as_mut().expect("open until dropped").write_all(b"round\n")?;
-        Ok(Duration::from_secs_f64(self.answer()?.trim().parse()?))
+        let seconds: f64 = self.answer()?.trim().parse()?;
+        Ok(vec![Figure::new(self.name(), seconds * 1e6 / self.items as f64, "us/item")])
     }
 }
 

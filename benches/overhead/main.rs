@@ -7,61 +7,91 @@
 #![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod bytes;
-mod case;
-mod engine;
 mod imap;
 mod pool;
+mod processors;
 mod raw;
-mod report;
-mod rounds;
+#[path = "../support/mod.rs"]
+mod support;
 mod threads;
+mod trivial;
 mod work;
+mod work1ms;
 
-use case::{Case, Failed};
+use processors::{AddOne, Echo, OneMillisecond};
+use support::case::{Case, Failed};
+use support::options::Options;
+use support::report::{Bound, Report};
+use support::rounds::{Measured, measure};
+use trivial::{Load, Trivial};
 use work::Work;
 
 /// Everything runs on as many workers as CI has cores.
 const WORKERS: u32 = 2;
 
-/// What the command line asks for.
-struct Options {
-    json: bool,
-    /// A twentieth of the items, for a look whether everything runs; its figures mean nothing.
-    quick: bool,
-    rounds: usize,
-    only: String,
-}
-
 fn main() -> Result<(), Failed> {
     // Each yardstick that re-executes this program has its own worker line.
-    cofferdam::worker!(engine::AddOne, engine::OneMillisecond);
+    cofferdam::worker!(AddOne, Echo, OneMillisecond);
     raw::worker_line()?;
     procspawn::init();
 
-    let options = options()?;
-    let mut report = report::Report::new("overhead", options.json);
-    let trivial = trivial_cases(options.quick);
-    rounds::measure(chosen(trivial, &options.only), options.rounds, &mut report)?;
+    let options = Options::parse(7)?;
+    let mut report = Report::new("overhead", options.json);
+    let trivial = measure(&mut options.choose(trivial_cases(&options)), options.rounds)?;
+    trivial.print(&mut report);
     let work = Work::calibrate();
     report.note(&format!("1 ms of work is {} turns of the loop here", work.turns));
-    let measured =
-        rounds::measure(chosen(work_cases(work, options.quick), &options.only), options.rounds, &mut report)?;
-    if let Some(ratio) = measured.paired_ratio("work1ms.cofferdam", "work1ms.rayon") {
+    let work1ms = measure(&mut options.choose(work_cases(work, &options)), options.rounds)?;
+    work1ms.print(&mut report);
+    let ratio = work1ms.paired_ratio("work1ms.cofferdam", "work1ms.rayon");
+    if let Some(ratio) = ratio {
         report.line("work1ms.cofferdam_over_rayon", ratio, "ratio");
     }
+    report.note("cofferdam: child processes, every outcome synced to disk; process: the same without the sync; thread: no isolation.");
+    report.note("raw: the same bytes through two pipes and a journal with fdatasync, by hand; procspawn and imap_chunked keep nothing.");
+    gates(&mut report, &trivial, &work1ms, ratio);
     report.finish();
     Ok(())
 }
 
-fn trivial_cases(quick: bool) -> Vec<Box<dyn Case>> {
-    let items = |full: u64| if quick { full / 20 } else { full };
+fn gates(report: &mut Report, trivial: &Measured, work1ms: &Measured, ratio: Option<f64>) {
+    for (case, limit) in [
+        ("trivial_u64.cofferdam", 0.20),
+        ("trivial_64b.cofferdam", 0.5),
+        ("trivial_200b.cofferdam", 1.2),
+        ("trivial_u64.keyed", 0.8),
+        ("cpu_host", 0.15),
+        ("cpu_workers", 0.12),
+    ] {
+        report.gate(format!("{case} (us/item)"), trivial.median(case), Bound::AtMost(limit));
+    }
+    report.gate("work1ms.cofferdam over rayon, paired", ratio, Bound::AtMost(1.05));
+    report.gate("work1ms.host_cpu (us/item)", work1ms.median("work1ms.host_cpu"), Bound::AtMost(30.0));
+    let latency = work1ms.median("work1ms.commit_latency_p99_ms");
+    report.gate("work1ms.commit_latency_p99_ms", latency, Bound::AtMost(25.0));
+}
+
+fn trivial_cases(options: &Options) -> Vec<Box<dyn Case>> {
+    let items = |full: u64| options.items(full, 20);
     let mut cases: Vec<Box<dyn Case>> = vec![
-        Box::new(engine::Trivial::power("trivial_u64.cofferdam", items(4_000_000))),
-        Box::new(engine::Trivial::process("trivial_u64.process", items(4_000_000))),
-        Box::new(engine::Trivial::thread("trivial_u64.thread", items(4_000_000))),
-        Box::new(raw::Raw::new(items(4_000_000))),
+        Box::new(
+            Trivial::power("trivial_u64.cofferdam", Load::U64, items(4_000_000))
+                .with_cpu("cpu_host", "cpu_workers"),
+        ),
+        Box::new(Trivial::process("trivial_u64.process", Load::U64, items(4_000_000))),
+        Box::new(Trivial::thread("trivial_u64.thread", Load::U64, items(4_000_000))),
+        Box::new(raw::Raw::numbers("trivial_u64.raw", items(4_000_000))),
         Box::new(pool::Procspawn::new(items(20_000))),
+        Box::new(Trivial::power("trivial_u64.keyed", Load::Keyed, items(1_000_000))),
     ];
+    for (len, [power, process, raw]) in [
+        (64, ["trivial_64b.cofferdam", "trivial_64b.process", "trivial_64b.raw"]),
+        (200, ["trivial_200b.cofferdam", "trivial_200b.process", "trivial_200b.raw"]),
+    ] {
+        cases.push(Box::new(Trivial::power(power, Load::Bytes(len), items(1_000_000))));
+        cases.push(Box::new(Trivial::process(process, Load::Bytes(len), items(1_000_000))));
+        cases.push(Box::new(raw::Raw::byte_strings(raw, items(1_000_000), len)));
+    }
     match imap::Imap::start(items(1_000_000)) {
         Ok(imap) => cases.push(Box::new(imap)),
         Err(why) => eprintln!("trivial_u64.imap_chunked is left out: {why}"),
@@ -69,31 +99,11 @@ fn trivial_cases(quick: bool) -> Vec<Box<dyn Case>> {
     cases
 }
 
-fn work_cases(work: Work, quick: bool) -> Vec<Box<dyn Case>> {
-    let items = if quick { 200 } else { 4_000 };
-    vec![Box::new(engine::OneMillisecondItems::new(items, work)), Box::new(threads::Rayon::new(items, work))]
-}
-
-fn chosen(mut cases: Vec<Box<dyn Case>>, only: &str) -> Vec<Box<dyn Case>> {
-    cases.retain(|case| case.name().contains(only));
-    cases
-}
-
-fn options() -> Result<Options, Failed> {
-    let mut options = Options { json: false, quick: false, rounds: 0, only: String::new() };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => options.json = true,
-            "--quick" => options.quick = true,
-            "--rounds" => options.rounds = arguments.next().ok_or("--rounds needs a number")?.parse()?,
-            "--only" => options.only = arguments.next().ok_or("--only needs a text")?,
-            "--bench" => {} // from cargo
-            other => return Err(format!("unknown argument {other}").into()),
-        }
-    }
-    if options.rounds == 0 {
-        options.rounds = if options.quick { 1 } else { 7 };
-    }
-    Ok(options)
+fn work_cases(work: Work, options: &Options) -> Vec<Box<dyn Case>> {
+    let items = options.items(4_000, 20);
+    vec![
+        Box::new(work1ms::Throughput { items, work }),
+        Box::new(threads::Rayon::new(items, work)),
+        Box::new(work1ms::CommitLatency { items, work }),
+    ]
 }

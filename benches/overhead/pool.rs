@@ -1,8 +1,8 @@
 //! procspawn: the process pool of the Rust world. One message for each item; nothing is kept.
 
-use crate::case::{Case, Failed};
+use crate::support::case::{Case, Failed, Figure};
 use procspawn::Pool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Items in flight: it fails when about a thousand more calls wait.
 const WINDOW: u64 = 1_000;
@@ -26,11 +26,7 @@ impl Case for Procspawn {
         "trivial_u64.procspawn"
     }
 
-    fn items(&self) -> u64 {
-        self.items
-    }
-
-    fn run(&mut self) -> Result<Duration, Failed> {
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
         let began = Instant::now();
         let pool = Pool::new(crate::WORKERS as usize)?;
         let mut sum = 0;
@@ -46,6 +42,6 @@ impl Case for Procspawn {
         if sum != self.items * (self.items + 1) / 2 {
             return Err("procspawn returned wrong results".into());
         }
-        Ok(took)
+        Ok(vec![Figure::new(self.name(), took.as_secs_f64() * 1e6 / self.items as f64, "us/item")])
     }
 }

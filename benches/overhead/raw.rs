@@ -1,8 +1,8 @@
 //! The limit: the same bytes through two pipes and a journal that is filled with zeros ahead and synced group by group, by hand. No
 //! blame, no retries, no checksums, no recovery.
 
-use crate::bytes::{entries, push_entry};
-use crate::case::{Case, Failed};
+use crate::bytes::{byte_strings, entries, push_byte_string, push_entry};
+use crate::support::case::{Case, Failed, Figure};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// The argument with which this program is a worker of this yardstick.
 const WORKER: &str = "--raw-worker";
 
-/// Items of one batch: about 30 KiB, so that two of them fit into a pipe and no write waits for a read.
-const BATCH_ITEMS: u64 = 5_000;
+/// About so many bytes make a batch, so that two of them fit into a pipe and no write waits for a read.
+const BATCH_BYTES: u64 = 30_000;
 
 /// Batches that each worker has in hand.
 const BATCHES_AHEAD: usize = 2;
@@ -28,34 +28,89 @@ const WAITING_BATCHES_MAX: usize = 64;
 const FILL_BYTES: usize = 16 << 20;
 
 pub struct Raw {
+    name: &'static str,
     items: u64,
+    shape: Shape,
+}
+
+/// What an item is.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// A number; its output is the next one.
+    Number,
+    /// So many bytes; they come back.
+    Bytes(usize),
 }
 
 impl Raw {
-    pub fn new(items: u64) -> Self {
-        Self { items }
+    pub fn numbers(name: &'static str, items: u64) -> Self {
+        Self { name, items, shape: Shape::Number }
+    }
+
+    pub fn byte_strings(name: &'static str, items: u64, len: usize) -> Self {
+        Self { name, items, shape: Shape::Bytes(len) }
+    }
+}
+
+impl Shape {
+    /// What the worker's command line says of it.
+    fn argument(self) -> &'static str {
+        match self {
+            Self::Number => "numbers",
+            Self::Bytes(_) => "bytes",
+        }
+    }
+
+    fn batch_items(self) -> u64 {
+        match self {
+            Self::Number => BATCH_BYTES / 6,
+            Self::Bytes(len) => BATCH_BYTES / (len as u64 + 2),
+        }
+    }
+
+    fn push_item(self, value: u64, out: &mut Vec<u8>) {
+        match self {
+            Self::Number => push_entry(out, value),
+            Self::Bytes(len) => push_byte_string(out, &vec![value as u8; len]),
+        }
+    }
+
+    /// The bytes of all outputs.
+    fn outputs_len(self, items: u64) -> u64 {
+        let len = |push: &dyn Fn(&mut Vec<u8>)| {
+            let mut entry = Vec::new();
+            push(&mut entry);
+            entry.len() as u64
+        };
+        match self {
+            Self::Number => (1..=items).map(|value| len(&|out| push_entry(out, value))).sum(),
+            Self::Bytes(bytes) => items * len(&|out| push_byte_string(out, &vec![0; bytes])),
+        }
     }
 }
 
 impl Case for Raw {
     fn name(&self) -> &'static str {
-        "trivial_u64.raw"
+        self.name
     }
 
-    fn items(&self) -> u64 {
-        self.items
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+        let took = self.run_once()?;
+        Ok(vec![Figure::new(self.name, took.as_secs_f64() * 1e6 / self.items as f64, "us/item")])
     }
+}
 
-    fn run(&mut self) -> Result<Duration, Failed> {
+impl Raw {
+    fn run_once(&self) -> Result<Duration, Failed> {
         let began = Instant::now();
         let (outputs, waiting) = sync_channel(WAITING_BATCHES_MAX);
         let next = AtomicU64::new(0);
-        let items = self.items;
+        let (items, shape) = (self.items, self.shape);
         thread::scope(|scope| {
             let workers: Vec<_> = (0..crate::WORKERS)
                 .map(|_| {
                     let (outputs, next) = (outputs.clone(), &next);
-                    scope.spawn(move || feed_worker(next, items, &outputs))
+                    scope.spawn(move || feed_worker(shape, next, items, &outputs))
                 })
                 .collect();
             drop(outputs);
@@ -64,37 +119,39 @@ impl Case for Raw {
                 worker.join().map_err(|_| "a thread of the raw yardstick panicked")??;
             }
             let took = began.elapsed();
-            let expected = (1..=items).map(entry_len).sum::<u64>();
-            if bytes == expected { Ok(took) } else { Err("the raw yardstick lost bytes".into()) }
+            if bytes == shape.outputs_len(items) {
+                Ok(took)
+            } else {
+                Err("the raw yardstick lost bytes".into())
+            }
         })
     }
 }
 
-fn entry_len(value: u64) -> u64 {
-    let mut entry = Vec::with_capacity(16);
-    push_entry(&mut entry, value);
-    entry.len() as u64
-}
-
 /// Feeds one worker with batches, a few ahead, and passes its outputs to the journal.
-fn feed_worker(next: &AtomicU64, items: u64, outputs: &SyncSender<Vec<u8>>) -> Result<(), Failed> {
+fn feed_worker(
+    shape: Shape,
+    next: &AtomicU64,
+    items: u64,
+    outputs: &SyncSender<Vec<u8>>,
+) -> Result<(), Failed> {
     let mut child: Child = Command::new(std::env::current_exe()?)
-        .arg(WORKER)
+        .args([WORKER, shape.argument()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
     let mut to = child.stdin.take().expect("piped");
     let mut from = child.stdout.take().expect("piped");
     let claim = || {
-        let first = next.fetch_add(BATCH_ITEMS, Ordering::Relaxed);
-        (first < items).then(|| first..(first + BATCH_ITEMS).min(items))
+        let first = next.fetch_add(shape.batch_items(), Ordering::Relaxed);
+        (first < items).then(|| first..(first + shape.batch_items()).min(items))
     };
     let mut batch = Vec::new();
     let mut in_hand = 0;
     while in_hand < BATCHES_AHEAD
         && let Some(range) = claim()
     {
-        send_batch(&mut to, &mut batch, range)?;
+        send_batch(&mut to, &mut batch, shape, range)?;
         in_hand += 1;
     }
     while in_hand > 0 {
@@ -105,7 +162,7 @@ fn feed_worker(next: &AtomicU64, items: u64, outputs: &SyncSender<Vec<u8>>) -> R
         outputs.send(output)?;
         in_hand -= 1;
         if let Some(range) = claim() {
-            send_batch(&mut to, &mut batch, range)?;
+            send_batch(&mut to, &mut batch, shape, range)?;
             in_hand += 1;
         }
     }
@@ -114,10 +171,15 @@ fn feed_worker(next: &AtomicU64, items: u64, outputs: &SyncSender<Vec<u8>>) -> R
     Ok(())
 }
 
-fn send_batch(to: &mut impl Write, batch: &mut Vec<u8>, range: Range<u64>) -> Result<(), Failed> {
+fn send_batch(
+    to: &mut impl Write,
+    batch: &mut Vec<u8>,
+    shape: Shape,
+    range: Range<u64>,
+) -> Result<(), Failed> {
     batch.clear();
     batch.extend_from_slice(&[0; 4]);
-    range.for_each(|value| push_entry(batch, value));
+    range.for_each(|value| shape.push_item(value, batch));
     write_frame(to, batch)
 }
 
@@ -176,10 +238,15 @@ pub fn worker_line() -> Result<(), Failed> {
     }
     let (mut from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
     let (mut batch, mut outputs) = (Vec::new(), Vec::new());
+    let numbers = std::env::args().nth(2).as_deref() == Some(Shape::Number.argument());
     while read_frame(&mut from, &mut batch)? {
         outputs.clear();
         outputs.extend_from_slice(&[0; 4]);
-        entries(&batch).for_each(|x| push_entry(&mut outputs, x + 1));
+        if numbers {
+            entries(&batch).for_each(|x| push_entry(&mut outputs, x + 1));
+        } else {
+            byte_strings(&batch).for_each(|bytes| push_byte_string(&mut outputs, bytes));
+        }
         write_frame(&mut to, &mut outputs)?;
         to.flush()?; // stdout is buffered by line
     }

@@ -1,9 +1,9 @@
 //! rayon: what threads of one process can do, without isolation and without a memory of what was done.
 
-use crate::case::{Case, Failed};
+use crate::support::case::{Case, Failed, Figure};
 use crate::work::Work;
 use rayon::prelude::*;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub struct Rayon {
     items: u64,
@@ -23,11 +23,7 @@ impl Case for Rayon {
         "work1ms.rayon"
     }
 
-    fn items(&self) -> u64 {
-        self.items
-    }
-
-    fn run(&mut self) -> Result<Duration, Failed> {
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
         let began = Instant::now();
         let outputs: Vec<u64> = self
             .pool
@@ -36,6 +32,6 @@ impl Case for Rayon {
         if outputs.len() as u64 != self.items {
             return Err("rayon lost items".into());
         }
-        Ok(took)
+        Ok(vec![Figure::new(self.name(), took.as_secs_f64() * 1e6 / self.items as f64, "us/item")])
     }
 }
