@@ -1,5 +1,5 @@
 //! What the benchmarks share: options, interleaved rounds, figures, lines and tables.
-#![allow(dead_code, reason = "each benchmark uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each benchmark uses a part of it")]
 
 pub mod case;
 pub mod options;

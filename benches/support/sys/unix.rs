@@ -1,8 +1,11 @@
 //! Processor time by getrusage, and a clock that all processes share.
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::signal::Signal;
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+use std::io;
 use std::time::Duration;
 
 /// User and system time of this process.
@@ -19,6 +22,12 @@ pub fn cpu_of_children() -> Option<Duration> {
 pub fn monotonic_nanos() -> Option<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
     u64::try_from(now.num_nanoseconds()).ok()
+}
+
+/// SIGKILL.
+pub fn kill(pid: u32) -> io::Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
+    Ok(nix::sys::signal::kill(pid, Signal::SIGKILL)?)
 }
 
 fn cpu(usage: Usage) -> Duration {

@@ -1,0 +1,141 @@
+//! The library: its executor alone, and whole jobs.
+
+use crate::PAYLOAD_BYTES;
+use crate::support::case::{Case, Failed, Figure};
+use crate::support::store::{complete, store};
+use cofferdam::{Codec, Context, Failure, Isolation, Job, Processor, StartContext, WorkerProgram};
+use cofferdam_isolation::{ChildExecutor, ChildSettings};
+use cofferdam_pipeline_core::{
+    Assignment, Chunk, ChunkBuilder, Executor, Identities, ItemIndex, KillReason, LeaseId, SlotNumber,
+    WorkerEvent, WorkerId,
+};
+use serde_bytes::ByteBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const WORKER: WorkerId = WorkerId(0);
+
+/// No echo takes that long.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Sends back what it gets.
+pub struct Echo;
+
+impl Processor for Echo {
+    const NAME: &'static str = "echo";
+    const VERSION: u32 = 1;
+    type Item = ByteBuf;
+    type Output = ByteBuf;
+    type Config = ();
+
+    fn start(_: (), _: &StartContext<'_>) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    fn process(&mut self, bytes: ByteBuf, _: &Context<'_>) -> Result<ByteBuf, Failure> {
+        Ok(bytes)
+    }
+}
+
+/// One lease of one item after the other, through the executor and a worker, checksummed both ways; nothing is kept.
+pub struct NoStore {
+    executor: ChildExecutor,
+    events: Receiver<WorkerEvent>,
+    chunk: Arc<Chunk>,
+    last_lease: u32,
+    echoes: u64,
+}
+
+impl NoStore {
+    pub fn start(echoes: u64) -> Result<Self, Failed> {
+        let (to, events) = channel();
+        let settings = ChildSettings {
+            program: WorkerProgram::CurrentExe,
+            processor: Echo::NAME,
+            version: Echo::VERSION,
+            codec: Codec::Bincode,
+            config: Vec::new(),
+            env: Vec::new(),
+            stack_bytes: 8 << 20,
+            start_wall_max: WAIT_MAX,
+            runtime_dir: None,
+            frame_payload_max: 64 << 20,
+        };
+        // A send fails when nobody listens any more, which is the end.
+        let sink = Arc::new(move |_: WorkerId, event| drop(to.send(event)));
+        let mut executor = ChildExecutor::new(settings, sink)?;
+        executor.spawn(WORKER, SlotNumber(0));
+        match events.recv_timeout(WAIT_MAX)? {
+            WorkerEvent::Ready => {}
+            other => return Err(format!("the worker is not ready: {other:?}").into()),
+        }
+        let mut chunk = ChunkBuilder::default();
+        let mut item = Vec::new();
+        Codec::Bincode.encode(&ByteBuf::from(vec![7; PAYLOAD_BYTES]), &mut item)?;
+        chunk.push(|out| {
+            out.extend_from_slice(&item);
+            Ok::<_, Failed>(())
+        })?;
+        let mut identities = Identities::default();
+        identities.push_ordinal(0);
+        let chunk = Arc::new(chunk.finish(ItemIndex(0), identities).expect("one item"));
+        Ok(Self { executor, events, chunk, last_lease: 0, echoes })
+    }
+
+    fn echo(&mut self) -> Result<(), Failed> {
+        self.last_lease += 1;
+        let lease = LeaseId(self.last_lease);
+        let chunk = self.chunk.clone();
+        self.executor.assign(WORKER, Assignment { lease, attempt: 1, chunk, range: 0..1 });
+        match self.events.recv_timeout(WAIT_MAX)? {
+            WorkerEvent::Replied(reply) if reply.outputs.as_slice() == self.chunk.slice(&(0..1)) => Ok(()),
+            other => Err(format!("the worker answered {other:?}").into()),
+        }
+    }
+}
+
+impl Case for NoStore {
+    fn name(&self) -> &'static str {
+        "echo16m.cofferdam_no_store"
+    }
+
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+        let began = Instant::now();
+        for _ in 0..self.echoes {
+            self.echo()?;
+        }
+        let took = began.elapsed();
+        Ok(vec![Figure::new(self.name(), took.as_secs_f64() * 1e6 / self.echoes as f64, "us/item")])
+    }
+}
+
+impl Drop for NoStore {
+    fn drop(&mut self) {
+        self.executor.kill(WORKER, KillReason::JobOver);
+    }
+}
+
+/// A whole job: every output is durable.
+pub struct Power {
+    pub items: u64,
+}
+
+impl Case for Power {
+    fn name(&self) -> &'static str {
+        "echo16m.cofferdam_power"
+    }
+
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+        let (store, items) = (store()?, self.items);
+        let source = move || (0..items).map(|_| ByteBuf::from(vec![7; PAYLOAD_BYTES]));
+        let began = Instant::now();
+        let job = Job::<Echo>::new(store.path(), "echo", ())
+            .workers(2)
+            .isolation(Isolation::Process)
+            .start(cofferdam::dense(source))?;
+        complete(&job.wait()?, items)?;
+        let took = began.elapsed();
+        Ok(vec![Figure::new(self.name(), took.as_secs_f64() * 1e6 / items as f64, "us/item")])
+    }
+}

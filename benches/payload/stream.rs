@@ -1,0 +1,161 @@
+//! The limits: a length and bytes over a blocking stream, there and back.
+
+use crate::PAYLOAD_BYTES;
+use crate::support::case::{Case, Failed, Figure};
+use crate::sys;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Instant;
+
+/// The argument with which this program is the child of this yardstick.
+const CHILD: &str = "--stream-child";
+
+/// A child that sends back what it gets.
+struct Peer {
+    child: Child,
+    stream: Option<sys::Stream>,
+    answer: Vec<u8>,
+}
+
+impl Peer {
+    fn start() -> Result<Self, Failed> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(CHILD);
+        let (child, stream) = sys::child_with_stream(command)?;
+        Ok(Self { child, stream: Some(stream), answer: Vec::new() })
+    }
+
+    /// There and back; the answer is in the peer's buffer.
+    fn echo(&mut self, payload: &[u8]) -> Result<&[u8], Failed> {
+        let stream = self.stream.as_mut().expect("open until dropped");
+        send(stream, payload)?;
+        if receive(stream, &mut self.answer)? {
+            Ok(&self.answer)
+        } else {
+            Err("the child of the stream ended early".into())
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.stream = None; // the end of its input is the end of the child
+        // A benchmark has nobody to tell.
+        let _ = self.child.wait();
+    }
+}
+
+/// One round trip after the other.
+pub struct Stream {
+    peer: Peer,
+    echoes: u64,
+    payload: Vec<u8>,
+}
+
+impl Stream {
+    pub fn start(echoes: u64) -> Result<Self, Failed> {
+        Ok(Self { peer: Peer::start()?, echoes, payload: vec![7; PAYLOAD_BYTES] })
+    }
+}
+
+impl Case for Stream {
+    fn name(&self) -> &'static str {
+        "echo16m.stream"
+    }
+
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+        let began = Instant::now();
+        for _ in 0..self.echoes {
+            self.peer.echo(&self.payload)?;
+        }
+        let took = began.elapsed();
+        if self.peer.answer != self.payload {
+            return Err("the stream returned something else".into());
+        }
+        Ok(vec![Figure::new(self.name(), took.as_secs_f64() * 1e6 / self.echoes as f64, "us/item")])
+    }
+}
+
+/// Two streams at a time; each answer becomes a file, synced and renamed.
+pub struct WriteSyncRename {
+    peers: [Peer; 2],
+    items: u64,
+    payload: Vec<u8>,
+}
+
+impl WriteSyncRename {
+    pub fn start(items: u64) -> Result<Self, Failed> {
+        Ok(Self { peers: [Peer::start()?, Peer::start()?], items, payload: vec![7; PAYLOAD_BYTES] })
+    }
+}
+
+impl Case for WriteSyncRename {
+    fn name(&self) -> &'static str {
+        "echo16m.stream_write_sync_rename"
+    }
+
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let (dir, payload, items) = (dir.path(), &self.payload, self.items);
+        let began = Instant::now();
+        thread::scope(|scope| {
+            let run = |(number, peer)| scope.spawn(move || keep_answers(peer, number, items, payload, dir));
+            let threads: Vec<_> = (0u64..).zip(&mut self.peers).map(run).collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| "a thread of the stream panicked")?)
+        })?;
+        let took = began.elapsed();
+        if fs::read_dir(dir)?.count() as u64 != items {
+            return Err("the stream lost files".into());
+        }
+        Ok(vec![Figure::new(self.name(), took.as_secs_f64() * 1e6 / items as f64, "us/item")])
+    }
+}
+
+/// Every second item is this peer's.
+fn keep_answers(peer: &mut Peer, number: u64, items: u64, payload: &[u8], dir: &Path) -> Result<(), Failed> {
+    for item in (number..items).step_by(2) {
+        let answer = peer.echo(payload)?;
+        let staged = dir.join(format!("staged-{item}"));
+        let mut file = File::create_new(&staged)?;
+        file.write_all(answer)?;
+        file.sync_data()?;
+        drop(file);
+        fs::rename(&staged, dir.join(format!("output-{item}")))?;
+    }
+    Ok(())
+}
+
+/// In the child: serves the stream and does not return.
+pub fn child_line() -> Result<(), Failed> {
+    if std::env::args().nth(1).as_deref() != Some(CHILD) {
+        return Ok(());
+    }
+    let mut stream = sys::stream_of_child()?;
+    let mut payload = Vec::new();
+    while receive(&mut stream, &mut payload)? {
+        send(&mut stream, &payload)?;
+    }
+    std::process::exit(0)
+}
+
+fn send(to: &mut impl Write, payload: &[u8]) -> Result<(), Failed> {
+    to.write_all(&(payload.len() as u64).to_le_bytes())?;
+    Ok(to.write_all(payload)?)
+}
+
+/// False at the end of the stream.
+fn receive(from: &mut impl Read, payload: &mut Vec<u8>) -> Result<bool, Failed> {
+    let mut len = [0; 8];
+    match from.read_exact(&mut len) {
+        Err(end) if end.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+        other => other?,
+    }
+    payload.resize(usize::try_from(u64::from_le_bytes(len))?, 0);
+    from.read_exact(payload)?;
+    Ok(true)
+}
