@@ -275,7 +275,9 @@ impl<L: Link> Session<L> {
             self.slot.open(lease.id, offset);
             let result = self.attempt(processor, item, &cx, output);
             claim = match result {
-                Ok(()) if output.len() < self.batch_bytes => self.settle(lease.id, offset, output)?,
+                Ok(()) if output.len() < self.batch_bytes => {
+                    self.settle(lease.id, offset, &output[ENTRY_LEN_MAX..])?
+                }
                 Ok(()) => self.settle_large(lease.id, offset, output)?,
                 Err(failure) => self.settle_failed(lease.id, offset, failure)?,
             };
@@ -285,7 +287,8 @@ impl<L: Link> Session<L> {
         self.flush(&mut self.outgoing())
     }
 
-    /// Runs the processor on one item and leaves the encoded output in `output`.
+    /// Runs the processor on one item and leaves the encoded output in `output`, behind room for its length: a large one
+    /// is not moved any more.
     fn attempt<P: Processor>(
         &self,
         processor: &mut P,
@@ -296,17 +299,15 @@ impl<L: Link> Session<L> {
         let codec = self.settings.codec;
         let item = codec.decode(item).map_err(|error| unreadable_item::<P>(&error))?;
         let value = processor.process(item, cx)?;
-        output.clear();
+        output.resize(ENTRY_LEN_MAX, 0);
         codec.encode(&value, output).map_err(|error| {
             Failure::invalid_input(format!("the output of {} cannot be encoded: {error}", P::NAME))
         })?;
-        let max = self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX);
-        if output.len() > max {
-            return Err(Failure::invalid_input(format!(
-                "the output of {} has {} bytes, the limit is {max}",
-                P::NAME,
-                output.len()
-            )));
+        let (len, max) =
+            (output.len() - ENTRY_LEN_MAX, self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX));
+        if len > max {
+            let why = format!("the output of {} has {len} bytes, the limit is {max}", P::NAME);
+            return Err(Failure::invalid_input(why));
         }
         Ok(())
     }
@@ -324,15 +325,16 @@ impl<L: Link> Session<L> {
     }
 
     /// A large output leaves at once and is not copied into the others.
-    fn settle_large(&self, lease: LeaseId, offset: u32, output: &mut Vec<u8>) -> Result<Claim, LinkLost> {
+    fn settle_large(&self, lease: LeaseId, offset: u32, output: &mut [u8]) -> Result<Claim, LinkLost> {
         self.slot.close();
         let mut prefix = Vec::with_capacity(ENTRY_LEN_MAX);
-        push_entry_len(&mut prefix, output.len());
-        output.splice(0..0, prefix);
+        push_entry_len(&mut prefix, output.len() - ENTRY_LEN_MAX);
+        let start = ENTRY_LEN_MAX - prefix.len();
+        output[start..ENTRY_LEN_MAX].copy_from_slice(&prefix);
         let batch = Replies { lease: lease.0, slot: SLOT, offset, count: 1 };
         let mut outgoing = self.outgoing();
         self.flush(&mut outgoing)?;
-        outgoing.link.replies(batch, output)?;
+        outgoing.link.replies(batch, &output[start..])?;
         drop(outgoing);
         Ok(self.claim())
     }
