@@ -91,7 +91,10 @@ impl NoStore {
         let chunk = self.chunk.clone();
         self.executor.assign(WORKER, Assignment { lease, attempt: 1, chunk, range: 0..1 });
         match self.events.recv_timeout(WAIT_MAX)? {
-            WorkerEvent::Replied(reply) if std::mem::replace(&mut self.is_checked, true) => Ok(drop(reply)),
+            WorkerEvent::Replied(reply) if std::mem::replace(&mut self.is_checked, true) => {
+                drop(reply);
+                Ok(())
+            }
             WorkerEvent::Replied(reply) if reply.outputs.as_slice() == self.chunk.slice(&(0..1)) => Ok(()),
             other => Err(format!("the worker answered {other:?}").into()),
         }
