@@ -161,7 +161,9 @@ impl Index {
             }
         }
         *self.counts.of(kind) += 1;
-        self.notes.remove(&id);
+        if !self.notes.is_empty() {
+            self.notes.remove(&id);
+        }
         Ok(())
     }
 
