@@ -112,7 +112,12 @@ impl Crashes {
 
     fn hear(&self) -> Result<Said, Failed> {
         let mut message = [0; 16];
-        let len = self.from_workers.recv(&mut message)?;
+        let len = loop {
+            match self.from_workers.recv(&mut message) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {} // a debugger
+                received => break received?,
+            }
+        };
         let ([what, rest @ ..], 16) = (message, len) else { return Err("half a message".into()) };
         let value = u64::from_le_bytes(rest[7..].try_into()?);
         Ok(if what == 0 { Said::Waiting(u32::try_from(value)?) } else { Said::Done(value) })

@@ -18,7 +18,7 @@ pub fn end_orphans(records: &[WorkerRecord], wait: Duration) -> usize {
     let killed: Vec<_> = records.iter().filter(is_orphan).collect();
     for record in records {
         if let Some(mark) = mark_of(&record.recorder) {
-            let found = os::kill_marked(&mark);
+            let found = os::kill_marked(&mark, None);
             if found > 0 {
                 tracing::info!(found, mark, "ended descendants of a dead host's worker");
             }

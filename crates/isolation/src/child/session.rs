@@ -8,6 +8,7 @@ use super::worker::Worker;
 use super::{RECORDER_SLOTS, Shared};
 use crate::protocol;
 use crate::recorder::{HostRecorder, text};
+use crate::sys::leader::Leader;
 use crate::sys::output::Captured;
 use crate::sys::{files, process};
 use cofferdam_ipc::handshake::{self, Agreement, HandshakeError};
@@ -124,7 +125,9 @@ impl Session {
             // Its panic was reported by the hook.
             let _ = outbound.join();
         }
-        let escaped = process::end_descendants(pid, &self.shared.mark(self.worker.id), DESCENDANTS_WAIT_MAX);
+        let leader = Leader { pid, age: crate::clock::now().saturating_duration_since(born) };
+        let escaped =
+            process::end_descendants(leader, &self.shared.mark(self.worker.id), DESCENDANTS_WAIT_MAX);
         if escaped > 0 {
             tracing::info!(worker = %self.worker.id, escaped, "ended descendants that had left its process group");
         }

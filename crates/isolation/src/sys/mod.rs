@@ -7,6 +7,7 @@ pub(crate) mod files;
 #[path = "windows/files.rs"]
 pub(crate) mod files;
 
+pub(crate) mod leader;
 pub(crate) mod status;
 pub(crate) mod tail;
 

@@ -1,5 +1,6 @@
 //! Other processes, where there is no `/proc`.
 
+use crate::sys::leader::Leader;
 use std::ffi::OsStr;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
@@ -24,7 +25,7 @@ pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
 
 /// Kills every process of ours whose first environment carries `mark` as the value of [`crate::environment::TREE_VAR`]:
 /// descendants of a worker that left its process group. One that also cleared its environment escapes.
-pub(crate) fn kill_marked(mark: &str) -> usize {
+pub(crate) fn kill_marked(mark: &str, _leader: Option<Leader>) -> usize {
     let wanted = format!("{}={mark}", crate::environment::TREE_VAR);
     let mut killed = 0;
     for _ in 0..MARKED_PASSES_MAX {

@@ -1,5 +1,6 @@
 //! One child process and its group.
 
+use crate::sys::leader::Leader;
 use crate::sys::os;
 use crate::sys::status::RawExit;
 use rustix::io::Errno;
@@ -104,9 +105,9 @@ fn group_exists(pid: Pid) -> bool {
 
 /// Kills what left the process group of a dead worker (found by its mark, where the system shows it), and waits until
 /// the group is empty or `bound` has passed; the number of processes that had to be found by their mark.
-pub(crate) fn end_descendants(pid: u32, mark: &str, bound: Duration) -> usize {
-    let found = os::kill_marked(mark);
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return found };
+pub(crate) fn end_descendants(leader: Leader, mark: &str, bound: Duration) -> usize {
+    let found = os::kill_marked(mark, Some(leader));
+    let Some(pid) = i32::try_from(leader.pid).ok().and_then(Pid::from_raw) else { return found };
     let deadline = crate::clock::now() + bound;
     let mut pause = Duration::from_micros(50);
     while group_exists(pid) && os::is_group_alive(pid) && crate::clock::now() < deadline {

@@ -1,6 +1,7 @@
 //! One child process and its job object.
 #![expect(unsafe_code, reason = "job objects have no safe interface")]
 
+use crate::sys::leader::Leader;
 use crate::sys::processes;
 use crate::sys::status::RawExit;
 use std::io;
@@ -103,7 +104,7 @@ fn enclose(child: &Child) -> io::Result<OwnedHandle> {
 }
 
 /// The job has ended them already.
-pub(crate) fn end_descendants(_pid: u32, _mark: &str, _bound: Duration) -> usize {
+pub(crate) fn end_descendants(_leader: Leader, _mark: &str, _bound: Duration) -> usize {
     0
 }
 
