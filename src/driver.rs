@@ -179,6 +179,8 @@ impl Driver {
             Command::Kill(worker, why) => self.fleet.kill(worker, why),
             Command::Commit(commit) => return self.ledger.submit(commit, now).map(Input::from),
             Command::Note { chunk, position, prior } => self.ledger.note(&chunk, position, &prior),
+            // The supervisor keeps it for this session; the store has no room for it, so the next one begins anew.
+            Command::SaveState { .. } => {}
             Command::Emit(kind) => self.shared.publisher.publish(&Event { lsn: self.live.durable_lsn, kind }),
             Command::UseThreads(reason) => self.use_threads(&reason),
             Command::Finish(ended) => self.live.ended = Some(ended),

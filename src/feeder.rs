@@ -131,7 +131,7 @@ impl FeedState {
 
     fn append<T: Serialize>(&mut self, codec: Codec, new: &Fresh<'_, T>) -> Result<(), SourceError> {
         self.builder.push(|out| codec.encode(new.item, out)).map_err(SourceError::new)?;
-        if let Some(mut prior) = new.prior {
+        if let Some(mut prior) = new.prior.clone() {
             prior.index = ItemIndex(self.next_index + u64::from(self.builder.items()) - 1);
             self.priors.push(prior);
         }
@@ -236,6 +236,7 @@ impl<'a> Todo<'a> {
             failures: note.failures,
             foreign_kills: note.foreign_kills,
             host_deaths: note.host_deaths,
+            saved_state: None,
         })
     }
 }

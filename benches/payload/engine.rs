@@ -89,7 +89,7 @@ impl NoStore {
         self.last_lease += 1;
         let lease = LeaseId(self.last_lease);
         let chunk = self.chunk.clone();
-        self.executor.assign(WORKER, Assignment { lease, attempt: 1, chunk, range: 0..1 });
+        self.executor.assign(WORKER, Assignment { lease, attempt: 1, chunk, range: 0..1, saved_state: None });
         match self.events.recv_timeout(WAIT_MAX)? {
             WorkerEvent::Replied(reply) if std::mem::replace(&mut self.is_checked, true) => {
                 drop(reply);

@@ -115,8 +115,10 @@ fn through_the_core(chunk: &Arc<Chunk>) -> f64 {
     let (mut executor, events) = worker::<Increment>();
     let mut assign = |lease| {
         let range = 0..chunk.len();
-        executor
-            .assign(WORKER, Assignment { lease: LeaseId(lease), attempt: 1, chunk: chunk.clone(), range });
+        executor.assign(
+            WORKER,
+            Assignment { lease: LeaseId(lease), attempt: 1, chunk: chunk.clone(), range, saved_state: None },
+        );
     };
     (1..=2).for_each(&mut assign);
     let (mut assigned, mut replied) = (2, 0);
@@ -168,7 +170,8 @@ impl cofferdam_pipeline_core::Instrument for Quiet {
 fn telemetry(what: u8, threads: usize) -> f64 {
     let (mut executor, events) = worker::<Telemetry>();
     let chunk = chunk(std::iter::once((what, threads)));
-    executor.assign(WORKER, Assignment { lease: LeaseId(1), attempt: 1, chunk, range: 0..1 });
+    executor
+        .assign(WORKER, Assignment { lease: LeaseId(1), attempt: 1, chunk, range: 0..1, saved_state: None });
     let WorkerEvent::Replied(batch) = events.recv().unwrap() else { panic!("a reply") };
     let nanos: u64 = CODEC.decode(entries(&batch.outputs).next().unwrap().unwrap()).unwrap();
     nanos as f64 / CALLS as f64

@@ -1,6 +1,6 @@
 //! Who runs processors, as the engine sees it.
 
-use crate::{Buffer, Chunk, Exit, Failure, KillReason, LeaseId, SlotNumber, WorkerId};
+use crate::{Buffer, Chunk, Exit, Failure, KillReason, LeaseId, SavedState, SlotNumber, WorkerId};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub struct Assignment {
     pub chunk: Arc<Chunk>,
     /// Positions within the chunk; never empty.
     pub range: Range<u32>,
+    /// What the only item's last attempt saved; always `None` for a lease of several.
+    pub saved_state: Option<SavedState>,
 }
 
 /// Outputs of consecutive items of a lease.
@@ -91,6 +93,16 @@ pub enum WorkerEvent {
         /// What the processor returned.
         failure: Failure,
     },
+    /// The open item at this offset saved its state, for whoever tries it next. Sent behind the results of the items that
+    /// ended before.
+    StateSaved {
+        /// Its lease.
+        lease: LeaseId,
+        /// Its position within the lease.
+        offset: u32,
+        /// Replaces what was saved before; at most [`crate::SAVED_STATE_BYTES_MAX`].
+        state: SavedState,
+    },
     /// The answer to [`Executor::take_back`]: items from this offset on were not started and never will be.
     Returned {
         /// Its lease.
@@ -115,12 +127,18 @@ pub type WorkerSink = Arc<dyn Fn(WorkerId, WorkerEvent) + Send + Sync>;
 pub trait Executor: Send {
     /// Creates a worker; [`WorkerEvent::Ready`] or [`WorkerEvent::Exited`] follows.
     fn spawn(&mut self, worker: WorkerId, slot: SlotNumber);
-    /// Hands it a lease.
+    /// Hands it a lease. A worker of several slots may answer its items in any order.
     fn assign(&mut self, worker: WorkerId, assignment: Assignment);
     /// Asks for the unstarted items of a lease back; [`WorkerEvent::Returned`] follows unless it dies first.
     fn take_back(&mut self, worker: WorkerId, lease: LeaseId);
     /// Pauses or resumes it cooperatively (`Context::check` blocks while paused).
     fn set_paused(&mut self, worker: WorkerId, paused: bool);
+    /// Interrupts `Context::check` of one open item and of no other. What it does then is its result; an item that is
+    /// closed, or was never opened, is left alone. Whoever cannot do that does nothing: the supervisor waits for a grace
+    /// and ends the worker.
+    fn cancel_item(&mut self, worker: WorkerId, lease: LeaseId, offset: u32) {
+        let _ = (worker, lease, offset);
+    }
     /// Asks it to leave: interrupts `Context::check`, stops after the open item. [`WorkerEvent::Exited`] follows, or a kill.
     fn stop(&mut self, worker: WorkerId);
     /// Ends it and all its descendants. [`WorkerEvent::Exited`] follows.

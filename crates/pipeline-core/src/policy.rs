@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Policy {
     /// Workers at a time.
     pub workers: NonZeroU32,
+    /// Items that are open in one worker at a time; more than 1 only for processors that take several at once.
+    pub slots_per_worker: NonZeroU32,
     /// The wall time that one item may take; `None` for no limit.
     pub item_wall_max: Option<Duration>,
     /// From spawn to the end of `Processor::start`.
@@ -71,6 +73,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             workers: NonZeroU32::MIN,
+            slots_per_worker: NonZeroU32::MIN,
             item_wall_max: None,
             start_wall_max: Duration::from_secs(60),
             stop_grace: Duration::from_secs(5),

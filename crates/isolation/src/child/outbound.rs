@@ -68,7 +68,7 @@ fn assign(
     deadline: Option<Instant>,
     worker: &Worker,
 ) -> Result<(), SendError> {
-    let Assignment { lease, attempt, chunk, range } = assignment;
+    let Assignment { lease, attempt, chunk, range, saved_state: _ } = assignment;
     let count = range.end - range.start;
     let message = protocol::Assign { lease: lease.0, attempt: *attempt, count, step: 0 };
     match send(sender, &message, chunk.slice(range), deadline) {

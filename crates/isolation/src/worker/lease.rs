@@ -34,7 +34,7 @@ impl Lease {
 
 impl From<Assignment> for Lease {
     fn from(assignment: Assignment) -> Self {
-        let Assignment { lease, attempt, chunk, range } = assignment;
+        let Assignment { lease, attempt, chunk, range, saved_state: _ } = assignment;
         Self { id: lease, attempt, count: range.len() as u32, items: Items::Shared(chunk, range) }
     }
 }

@@ -87,7 +87,7 @@ impl Host {
         );
         self.leases += 1;
         let (lease, range) = (LeaseId(self.leases), 0..chunk.len());
-        self.executor.assign(worker, Assignment { lease, attempt: 1, chunk, range });
+        self.executor.assign(worker, Assignment { lease, attempt: 1, chunk, range, saved_state: None });
         lease
     }
 

@@ -85,6 +85,7 @@ fn an_item_of_another_type_fails_with_the_processors_name() {
         attempt: 1,
         chunk: Arc::new(chunk),
         range: 0..1,
+        saved_state: None,
     };
     rig.executor.assign(WORKER, assignment);
     match rig.next() {

@@ -61,7 +61,8 @@ impl Rig {
 
     pub fn assign(&mut self, lease: u32, acts: &[Act]) {
         let chunk = Arc::new(chunk(acts));
-        let assignment = Assignment { lease: LeaseId(lease), attempt: 1, range: 0..chunk.len(), chunk };
+        let assignment =
+            Assignment { lease: LeaseId(lease), attempt: 1, range: 0..chunk.len(), chunk, saved_state: None };
         self.executor.assign(WORKER, assignment);
     }
 

@@ -1,7 +1,7 @@
 //! An item with a history.
 
 use super::Prior;
-use crate::{Chunk, Evidence, Exit, ItemIndex, OpenItem};
+use crate::{Chunk, Evidence, Exit, ItemIndex, OpenItem, Policy, SavedState};
 use std::sync::Arc;
 
 /// Deaths with nothing open after which the next item in line is tried alone. Such a death charges nobody, but without
@@ -17,6 +17,8 @@ pub(super) struct Case {
     pub(super) chunk: Arc<Chunk>,
     pub(super) position: u32,
     pub(super) record: Prior,
+    /// What its last attempt saved.
+    pub(super) saved_state: Option<SavedState>,
     /// Attempts made so far; acquittal refunds crashes but not these.
     pub(super) attempts: u32,
     /// Deaths of a ready worker with nothing open while this item was next in line.
@@ -26,16 +28,18 @@ pub(super) struct Case {
 impl Case {
     pub(super) fn new(chunk: Arc<Chunk>, position: u32) -> Self {
         let index = ItemIndex(chunk.first().0 + u64::from(position));
-        Self { chunk, position, record: Prior { index, ..Prior::default() }, attempts: 0, strikes: 0 }
+        let record = Prior { index, ..Prior::default() };
+        Self { chunk, position, record, saved_state: None, attempts: 0, strikes: 0 }
     }
 
-    pub(super) fn from_prior(chunk: Arc<Chunk>, position: u32, prior: Prior) -> Self {
+    pub(super) fn from_prior(chunk: Arc<Chunk>, position: u32, mut prior: Prior) -> Self {
         let attempts = prior
             .crashes
             .saturating_add(prior.failures)
             .saturating_add(prior.foreign_kills)
             .saturating_add(prior.host_deaths);
-        Self { attempts, record: prior, ..Self::new(chunk, position) }
+        let saved_state = prior.saved_state.take();
+        Self { attempts, record: prior, saved_state, ..Self::new(chunk, position) }
     }
 
     pub(super) fn index(&self) -> ItemIndex {
@@ -55,6 +59,18 @@ impl Case {
     /// Whether it must be the only item that runs in the whole host.
     pub(super) fn is_exclusive(&self) -> bool {
         self.record.host_deaths > 0
+    }
+
+    /// What the next attempt gets of what the last one saved. The trial that may convict gets nothing: the state may be
+    /// what it dies of.
+    pub(super) fn state_to_give(&self, policy: &Policy) -> Option<SavedState> {
+        let Prior { crashes, foreign_kills, host_deaths, .. } = self.record;
+        let is_last = |count: u32, max: u32| count > 0 && count.saturating_add(1) >= max;
+        let is_last_trial = is_last(crashes, policy.crashes_max)
+            || is_last(foreign_kills, policy.foreign_kills_max)
+            || is_last(host_deaths, HOST_DEATHS_MAX)
+            || is_last(self.strikes, STRIKES_BEFORE_TRIAL.saturating_add(policy.crashes_max));
+        self.saved_state.clone().filter(|_| !is_last_trial)
     }
 
     pub(super) fn charge_crash(&mut self) {

@@ -2,7 +2,8 @@
 
 use super::Prior;
 use crate::{
-    Assignment, Buffer, Chunk, EventKind, Evidence, Failure, KillReason, LeaseId, SlotNumber, WorkerId,
+    Assignment, Buffer, Chunk, EventKind, Evidence, Failure, KillReason, LeaseId, SavedState, SlotNumber,
+    WorkerId,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,6 +35,15 @@ pub enum Command {
         position: u32,
         /// All that is known; replaces earlier notes.
         prior: Prior,
+    },
+    /// Remember (unsynced) what an unsettled item saved; ends with its outcome.
+    SaveState {
+        /// Holds the item.
+        chunk: Arc<Chunk>,
+        /// Its position in the chunk.
+        position: u32,
+        /// Replaces what was saved before.
+        state: SavedState,
     },
     /// Tell whoever listens.
     Emit(EventKind),

@@ -73,10 +73,14 @@ impl Supervisor {
 
     fn begin_drain(&mut self, turn: &mut Turn<'_>) {
         turn.emit(EventKind::Draining);
+        let slots = self.policy.slots_per_worker.get();
         for worker in &mut self.workers {
             for at in 0..worker.leases.len() {
                 let lease = &worker.leases[at];
-                if worker.unstarted(at) > 0 && lease.take_back == TakeBack::NotAsked && worker.holds_place() {
+                if worker.unstarted(at, slots) > 0
+                    && lease.take_back == TakeBack::NotAsked
+                    && worker.holds_place()
+                {
                     turn.push(Command::TakeBack(worker.id, lease.id));
                     worker.leases[at].take_back = TakeBack::Asked;
                 }

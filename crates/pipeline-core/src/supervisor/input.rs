@@ -1,6 +1,6 @@
 //! What the supervisor is told.
 
-use crate::{Chunk, ItemIndex, Observation, WorkerEvent, WorkerId};
+use crate::{Chunk, ItemIndex, Observation, SavedState, WorkerEvent, WorkerId};
 use std::sync::Arc;
 
 /// One thing that happened. The driver passes inputs in the order in which it learned of them, events before timers.
@@ -43,7 +43,7 @@ pub enum Input {
 }
 
 /// What an earlier session knows against an item that it did not settle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prior {
     /// The item.
     pub index: ItemIndex,
@@ -55,6 +55,8 @@ pub struct Prior {
     pub foreign_kills: u32,
     /// Deaths of the host while it was open.
     pub host_deaths: u32,
+    /// What its last attempt saved. In a [`super::Command::Note`] always `None`: saved states have a command of their own.
+    pub saved_state: Option<SavedState>,
 }
 
 /// What a host can ask of a job; idempotent in every state.

@@ -13,6 +13,7 @@ mod ready;
 mod restart;
 mod results;
 mod retry;
+mod saving;
 mod schedule;
 mod spawning;
 mod trials;
@@ -182,7 +183,7 @@ impl Supervisor {
 
     fn take(&mut self, input: Input, turn: &mut Turn<'_>) {
         match input {
-            Input::Fed { chunk, priors } => self.fed(&chunk, &priors, turn),
+            Input::Fed { chunk, priors } => self.fed(&chunk, priors, turn),
             Input::SourceEnded => self.source_over(Source::Ended),
             Input::SourceFailed(why) => self.source_over(Source::Failed(why)),
             Input::Worker(id, event) => self.worker_event(id, event, turn),
@@ -218,6 +219,9 @@ impl Supervisor {
             WorkerEvent::Ready => self.became_ready(at, turn),
             WorkerEvent::Replied(batch) => self.replied(at, batch, turn),
             WorkerEvent::Failed { lease, offset, failure } => self.failed(at, lease, offset, failure, turn),
+            WorkerEvent::StateSaved { lease, offset, state } => {
+                self.state_saved(at, lease, offset, state, turn)
+            }
             WorkerEvent::Returned { lease, from } => self.returned(at, lease, from, turn),
             WorkerEvent::StartFailed(failure) => self.start_failed(at, failure, turn),
             WorkerEvent::Lost => self.lost(at, turn),
@@ -232,7 +236,7 @@ impl Supervisor {
         self.chunks_asked = 0;
     }
 
-    fn fed(&mut self, chunk: &Arc<Chunk>, priors: &[Prior], turn: &mut Turn<'_>) {
+    fn fed(&mut self, chunk: &Arc<Chunk>, priors: Vec<Prior>, turn: &mut Turn<'_>) {
         self.chunks_asked = self.chunks_asked.saturating_sub(1);
         self.counters.fed += u64::from(chunk.len());
         let mut from = 0;
@@ -240,14 +244,15 @@ impl Supervisor {
             let position = prior.index.0.checked_sub(chunk.first().0).and_then(|p| u32::try_from(p).ok());
             let Some(position) = position.filter(|p| (from..chunk.len()).contains(p)) else { continue };
             self.ready.push_back(chunk.clone(), from..position);
-            self.admit(Case::from_prior(chunk.clone(), position, *prior), turn);
+            self.admit(Case::from_prior(chunk.clone(), position, prior), turn);
             from = position + 1;
         }
         self.ready.push_back(chunk.clone(), from..chunk.len());
     }
 
     /// Puts a case where it waits for its next attempt.
-    fn admit(&mut self, case: Case, turn: &mut Turn<'_>) {
+    fn admit(&mut self, mut case: Case, turn: &mut Turn<'_>) {
+        self.bound_saved_states(&mut case);
         if case.record.host_deaths >= case::HOST_DEATHS_MAX {
             self.convict_of_host_deaths(&case, turn);
         } else if self.isolation == Isolation::Threads && case.has_killed() {

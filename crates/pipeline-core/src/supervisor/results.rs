@@ -7,10 +7,11 @@ use super::retry::backoff;
 use super::worker::{Duty, State};
 use super::{Command, Ended, Settled, Supervisor, Turn};
 use crate::{EventKind, Evidence, Failure, FailureKind, KillReason, LeaseId, ReplyBatch};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Where a message about a lease belongs.
-enum Addressed {
+pub(super) enum Addressed {
     /// The live lease at this place of the worker's list.
     Live(usize),
     /// A lease that is over, or a worker that cannot be believed any more: ignore it.
@@ -28,21 +29,23 @@ impl Supervisor {
         };
         let worker = &mut self.workers[at];
         let lease = &mut worker.leases[lease_at];
-        if batch.offset != lease.done || batch.count == 0 || batch.count > lease.unsettled() {
+        let in_order = self.policy.slots_per_worker.get() > 1 || batch.offset == lease.done;
+        if !in_order || !lease.holds_run(batch.offset, batch.count) {
             return self.violate(at, turn);
         }
         self.pace.learn(worker.busy_since, turn.now, batch.count);
         worker.busy_since = turn.now;
         let attempt = lease.attempt();
-        let range = lease.positions(lease.done, lease.done + batch.count);
-        lease.done += batch.count;
+        let range = lease.positions(batch.offset, batch.offset + batch.count);
+        lease.settle(batch.offset, batch.count);
+        let settled: Vec<_> = lease.cases.extract_if(.., |case| range.contains(&case.position)).collect();
         self.ledger.commit(&lease.chunk, range, attempt, Settled::Completed(batch.outputs), turn);
         self.counters.attempts += u64::from(batch.count);
         self.restarts.reset();
-        if let Some(case) = lease.case.as_mut()
-            && case.acquit()
-        {
-            turn.emit(EventKind::Acquitted(case.index()));
+        for mut case in settled {
+            if case.acquit() {
+                turn.emit(EventKind::Acquitted(case.index()));
+            }
         }
         self.close_if_settled(at, lease_at);
     }
@@ -60,7 +63,8 @@ impl Supervisor {
             Addressed::Fenced => return,
             Addressed::Stranger => return self.violate(at, turn),
         };
-        if offset != self.workers[at].leases[lease_at].done || !self.workers[at].holds(id, offset) {
+        let lease = &self.workers[at].leases[lease_at];
+        if !(self.has_slots() || offset == lease.done) || !lease.holds(offset) {
             return self.violate(at, turn);
         }
         let asked = self.workers[at].told_to_leave;
@@ -71,7 +75,7 @@ impl Supervisor {
         self.pace.learn(worker.busy_since, turn.now, 1);
         worker.busy_since = turn.now;
         let lease = &mut worker.leases[lease_at];
-        lease.done += 1;
+        lease.settle(offset, 1);
         if failure.kind == FailureKind::Interrupted && asked {
             self.give_back_one(at, lease_at, offset);
         } else {
@@ -97,9 +101,11 @@ impl Supervisor {
     /// An item that was interrupted because its worker was asked to leave is pending again, uncharged.
     fn give_back_one(&mut self, at: usize, lease_at: usize, offset: u32) {
         let lease = &mut self.workers[at].leases[lease_at];
-        match lease.case.take() {
-            Some(case) => self.resume_case(case),
-            None => self.ready.push_front(&lease.chunk, lease.positions(offset, offset + 1)),
+        if lease.has_case(offset) {
+            let case = lease.take_case(offset);
+            self.resume_case(case);
+        } else {
+            self.ready.push_front(&lease.chunk, lease.positions(offset, offset + 1));
         }
     }
 
@@ -136,8 +142,9 @@ impl Supervisor {
         }
     }
 
-    fn retry(&mut self, case: Case, retry_after: Duration, turn: &mut Turn<'_>) {
+    fn retry(&mut self, mut case: Case, retry_after: Duration, turn: &mut Turn<'_>) {
         let delay = backoff(&self.policy.retry, case.record.failures, retry_after, &mut self.random);
+        self.bound_saved_states(&mut case);
         self.note(&case, turn);
         turn.emit(EventKind::RetryIn(case.index(), delay));
         self.retries.push(turn.now + delay, case);
@@ -146,7 +153,7 @@ impl Supervisor {
     /// Tells the store what is known against an item. A lost store gets nothing.
     pub(super) fn note(&self, case: &Case, turn: &mut Turn<'_>) {
         if self.ledger.store != StoreState::Lost {
-            let (chunk, position, prior) = (case.chunk.clone(), case.position, case.record);
+            let (chunk, position, prior) = (case.chunk.clone(), case.position, case.record.clone());
             turn.push(Command::Note { chunk, position, prior });
         }
     }
@@ -158,17 +165,13 @@ impl Supervisor {
             Addressed::Stranger => return self.violate(at, turn),
         };
         let lease = &mut self.workers[at].leases[lease_at];
-        if lease.take_back != TakeBack::Asked || from < lease.done || from > lease.len {
+        if lease.take_back != TakeBack::Asked || from > lease.len || !lease.is_untouched_from(from) {
             return self.violate(at, turn);
         }
         lease.take_back = TakeBack::Answered;
         if from < lease.len {
-            let positions = lease.positions(from, lease.len);
-            lease.len = from;
-            match lease.case.take() {
-                Some(case) => self.resume_case(case),
-                None => self.ready.push_front(&lease.chunk, positions),
-            }
+            let (chunk, given_up) = (lease.chunk.clone(), lease.give_up(from, &BTreeSet::new()));
+            self.take_in(&chunk, given_up);
         }
         self.close_if_settled(at, lease_at);
     }
@@ -205,7 +208,7 @@ impl Supervisor {
     }
 
     /// Whose lease it is. Results of a worker that is dying count: they were read from its socket before the verdict.
-    fn address(&self, at: usize, id: LeaseId) -> Addressed {
+    pub(super) fn address(&self, at: usize, id: LeaseId) -> Addressed {
         let worker = &self.workers[at];
         if let State::Dying { killed: Some(kill), .. } = &worker.state
             && kill.reason == KillReason::ProtocolViolation
@@ -223,7 +226,7 @@ impl Supervisor {
         }
     }
 
-    fn violate(&mut self, at: usize, turn: &mut Turn<'_>) {
+    pub(super) fn violate(&mut self, at: usize, turn: &mut Turn<'_>) {
         self.kill(at, KillReason::ProtocolViolation, None, turn);
     }
 

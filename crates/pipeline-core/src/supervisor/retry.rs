@@ -18,6 +18,10 @@ impl Retries {
         self.waiting.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Case> {
+        self.waiting.values()
+    }
+
     pub(super) fn push(&mut self, due: Time, case: Case) {
         self.sequence += 1;
         self.waiting.insert((due, self.sequence), case);

@@ -1,10 +1,10 @@
 //! Who gets what, and how much is asked of the source.
 
 use super::case::Case;
-use super::lease::{Lease, TakeBack};
+use super::lease::{Lease, TakeBack, UNORDERED_ITEMS_MAX};
 use super::pace::Left;
 use super::ready::Run;
-use super::worker::{Duty, State};
+use super::worker::{Duty, State, Worker};
 use super::{Command, Phase, Source, Supervisor, Turn};
 use crate::{Assignment, LeaseId, Time};
 use std::ops::Range;
@@ -52,7 +52,7 @@ impl Supervisor {
                 continue;
             }
             let limits = &self.policy.lease;
-            let items_max = self.pace.lease_items(self.left());
+            let items_max = self.lease_items(&self.workers[at]);
             let Some(Run { chunk, range }) = self.ready.take(items_max, limits.bytes_max) else { return };
             self.assign(at, chunk, range, None, turn);
         }
@@ -61,11 +61,44 @@ impl Supervisor {
     /// The worker with the fewest leases that may have one more. (While trials wait there is no fresh one among them:
     /// the trials took it.)
     fn least_loaded(&self) -> Option<usize> {
-        let depth = self.policy.lease.depth.max(1) as usize;
-        let open = self.workers.iter().enumerate().filter(|(_, worker)| {
-            matches!(worker.state, State::Ready(Duty::Open)) && worker.leases.len() < depth
-        });
-        open.min_by_key(|(_, worker)| worker.leases.len()).map(|(at, _)| at)
+        let open =
+            self.workers.iter().enumerate().filter(|(_, worker)| {
+                matches!(worker.state, State::Ready(Duty::Open)) && self.has_room(worker)
+            });
+        open.min_by_key(|(_, worker)| self.load(worker)).map(|(at, _)| at)
+    }
+
+    /// What a worker has to do: leases; of several slots, items, since a lease may hold fewer than there are slots.
+    fn load(&self, worker: &Worker) -> u64 {
+        if self.has_slots() { worker.unsettled() } else { worker.leases.len() as u64 }
+    }
+
+    /// Leases, or items, that a worker may have.
+    fn load_max(&self) -> u64 {
+        let depth = u64::from(self.policy.lease.depth.max(if self.has_slots() { 2 } else { 1 }));
+        depth * u64::from(self.policy.slots_per_worker.get())
+    }
+
+    /// Whether a worker is to get more: with slots, when as many results as slots have come, so that leases of several are
+    /// worth a message.
+    fn has_room(&self, worker: &Worker) -> bool {
+        self.load(worker) <= self.load_max() - u64::from(self.policy.slots_per_worker.get())
+    }
+
+    /// Whether workers take several items at once and report them in any order.
+    pub(super) fn has_slots(&self) -> bool {
+        self.policy.slots_per_worker.get() > 1
+    }
+
+    /// Items that the next lease of a worker should hold.
+    fn lease_items(&self, worker: &Worker) -> u32 {
+        let items = self.pace.lease_items(self.left());
+        if self.has_slots() {
+            let room = self.load_max() - self.load(worker);
+            items.min(UNORDERED_ITEMS_MAX).min(u32::try_from(room).unwrap_or(u32::MAX))
+        } else {
+            items
+        }
     }
 
     /// While the source delivers, what is ready goes to those who have nothing; after its end everybody shares the rest.
@@ -91,20 +124,14 @@ impl Supervisor {
         turn: &mut Turn<'_>,
     ) {
         self.last_lease = self.last_lease.checked_add(1).expect("four billion leases outlive any session");
-        let lease = Lease {
-            id: LeaseId(self.last_lease),
-            chunk,
-            start: positions.start,
-            len: positions.len() as u32,
-            done: 0,
-            case,
-            take_back: TakeBack::NotAsked,
-        };
+        let saved_state = case.as_ref().and_then(|case| case.state_to_give(&self.policy));
+        let lease = Lease::new(LeaseId(self.last_lease), chunk, &positions, case);
         let assignment = Assignment {
             lease: lease.id,
             attempt: lease.attempt(),
             chunk: lease.chunk.clone(),
             range: positions,
+            saved_state,
         };
         let worker = &mut self.workers[at];
         if worker.leases.is_empty() {
@@ -137,12 +164,15 @@ impl Supervisor {
         if asked >= idle {
             return None;
         }
+        let slots = self.policy.slots_per_worker.get();
         let candidates = self.workers.iter().enumerate().filter_map(|(at, worker)| {
-            let takeable =
-                |&n: &usize| worker.leases[n].take_back == TakeBack::NotAsked && worker.unstarted(n) > 0;
-            let lease = (0..worker.leases.len()).filter(takeable).max_by_key(|&n| worker.unstarted(n))?;
+            let takeable = |&n: &usize| {
+                worker.leases[n].take_back == TakeBack::NotAsked && worker.unstarted(n, slots) > 0
+            };
+            let lease =
+                (0..worker.leases.len()).filter(takeable).max_by_key(|&n| worker.unstarted(n, slots))?;
             let unstarted =
-                (0..worker.leases.len()).filter(takeable).map(|n| worker.unstarted(n)).sum::<u32>();
+                (0..worker.leases.len()).filter(takeable).map(|n| worker.unstarted(n, slots)).sum::<u32>();
             worker.holds_place().then_some((unstarted, at, lease))
         });
         let (unstarted, worker, lease) = candidates.max_by_key(|(unstarted, ..)| *unstarted)?;

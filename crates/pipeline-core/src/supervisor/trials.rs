@@ -29,7 +29,7 @@ impl Supervisor {
 
     fn is_exclusive_trial_running(&self) -> bool {
         let mut leases = self.workers.iter().flat_map(|worker| &worker.leases);
-        leases.any(|lease| lease.case.as_ref().is_some_and(|case| case.is_exclusive()))
+        leases.any(|lease| lease.cases.iter().any(Case::is_exclusive))
     }
 
     /// Replaces used workers by fresh ones, as far as trials wait for them: those that hold nothing at once; and if no

@@ -1,10 +1,12 @@
 //! Who is to blame for a worker's death.
 
 use super::case::{Case, evidence};
+use super::lease::GivenUp;
 use super::worker::{Kill, OPEN_ITEMS_MAX, Overdue, State, Worker};
 use super::{Command, Settled, Supervisor, Turn};
-use crate::{EventKind, Evidence, Exit, ExitReport, KillReason, LeaseId, OpenItem, TimeLimit};
+use crate::{Chunk, EventKind, Evidence, Exit, ExitReport, KillReason, LeaseId, OpenItem, TimeLimit};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// From the first sign of death to our kill, and from a kill to giving a worker up that even a kill cannot end (a dead
@@ -149,7 +151,7 @@ impl Supervisor {
     fn strike(&mut self, worker: &mut Worker, evidence: Evidence, turn: &mut Turn<'_>) {
         let Some(mut lease) = worker.leases.pop_front() else { return };
         let mut case = lease.take_case(lease.done);
-        lease.done += 1;
+        lease.settle(lease.done, 1);
         if lease.unsettled() > 0 {
             worker.leases.push_front(lease);
         }
@@ -163,23 +165,26 @@ impl Supervisor {
 
     /// Everything that is not charged is pending again, in its old order, in front of what was never handed out.
     fn give_back(&mut self, worker: &mut Worker, charged: &[Charged<'_>]) {
-        let gone: BTreeSet<_> = charged.iter().map(|c| (c.lease, c.offset)).collect();
-        while let Some(lease) = worker.leases.pop_back() {
-            let mut end = lease.len;
-            for &(_, offset) in gone.range((lease.id, lease.done)..(lease.id, lease.len)).rev() {
-                self.ready.push_front(&lease.chunk, lease.positions(offset + 1, end));
-                end = offset;
-            }
-            match lease.case {
-                Some(case) => self.resume_case(case),
-                // A charged lease of one case has given its case away: its only item lies in front of `end`.
-                None => self.ready.push_front(&lease.chunk, lease.positions(lease.done, end)),
-            }
+        while let Some(mut lease) = worker.leases.pop_back() {
+            let gone = charged.iter().filter(|c| c.lease == lease.id).map(|c| c.offset).collect();
+            let given_up = lease.give_up(0, &gone);
+            self.take_in(&lease.chunk, given_up);
+        }
+    }
+
+    /// What a lease gave up is pending again, uncharged.
+    pub(super) fn take_in(&mut self, chunk: &Arc<Chunk>, given_up: GivenUp) {
+        for run in given_up.runs.into_iter().rev() {
+            self.ready.push_front(chunk, run);
+        }
+        for case in given_up.cases.into_iter().rev() {
+            self.resume_case(case);
         }
     }
 
     /// A case that was handed out and not tried waits where it waited before, first in line.
-    pub(super) fn resume_case(&mut self, case: Case) {
+    pub(super) fn resume_case(&mut self, mut case: Case) {
+        self.bound_saved_states(&mut case);
         if case.is_suspect() { self.await_trial(case, true) } else { self.due.push_front(case) }
     }
 }
@@ -222,7 +227,8 @@ fn charged<'a>(worker: &Worker, exit: &Exit, report: &'a ExitReport) -> Vec<Char
             .collect();
     }
     if !report.open_known {
-        let all = worker.leases.iter().flat_map(|l| (l.done..l.len).map(|offset| (l.id, offset)));
+        let all =
+            worker.leases.iter().flat_map(|l| (l.done..l.len).filter(|&o| l.holds(o)).map(|o| (l.id, o)));
         return all.map(|(lease, offset)| Charged { lease, offset, open: None, seen: false }).collect();
     }
     let ours = matches!(worker.state, State::Dying { killed: Some(_), .. });

@@ -142,10 +142,11 @@ impl Worker {
         self.leases[at].take_case(offset)
     }
 
-    /// Items of the lease at `position` that it cannot have started: all but the first unsettled one of the first lease.
-    pub(super) fn unstarted(&self, position: usize) -> u32 {
-        let unsettled = self.leases[position].unsettled();
-        if position == 0 { unsettled - 1 } else { unsettled }
+    /// Items of the lease at `position` that it cannot have started: all but as many of the first unsettled ones as it
+    /// has slots.
+    pub(super) fn unstarted(&self, position: usize, slots: u32) -> u32 {
+        let before = self.leases.range(..position).map(Lease::unsettled).fold(0, u32::saturating_add);
+        self.leases[position].unsettled().saturating_sub(slots.saturating_sub(before))
     }
 
     /// Starts the clock of items that were not seen before and forgets those that are no longer open.

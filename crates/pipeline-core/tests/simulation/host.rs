@@ -38,7 +38,7 @@ impl World {
         let chunk = Arc::new(builder.finish(ItemIndex(self.fed), identities).expect("it has items"));
         let range = self.fed..self.fed + count;
         let priors: Vec<Prior> =
-            self.scenario.priors.iter().filter(|prior| range.contains(&prior.index.0)).copied().collect();
+            self.scenario.priors.iter().filter(|prior| range.contains(&prior.index.0)).cloned().collect();
         self.fed += count;
         if self.fed == total {
             let delay = self.random.micros(self.scenario.feed_us);

@@ -53,10 +53,10 @@ struct Known {
 impl Model {
     pub fn new(scenario: &Scenario) -> Self {
         let item = |(index, &nature): (usize, &Nature)| {
-            let prior = scenario.priors.iter().find(|prior| prior.index.0 == index as u64).copied();
+            let prior = scenario.priors.iter().find(|prior| prior.index.0 == index as u64).cloned();
             Item {
                 nature,
-                prior: prior.unwrap_or_default(),
+                prior: prior.clone().unwrap_or_default(),
                 noted: prior.unwrap_or_default(),
                 fed: false,
                 holder: None,

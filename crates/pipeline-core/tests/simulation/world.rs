@@ -194,6 +194,7 @@ impl World {
                 self.plan_sync();
             }
             Command::Note { prior, .. } => self.model.noted(prior),
+            Command::SaveState { .. } => {}
             Command::Emit(EventKind::Committed { kind, count }) => self.model.told_committed(kind, count),
             Command::Emit(EventKind::Acquitted(index)) => self.model.acquitted(index.0),
             Command::Emit(EventKind::WorkerExited(worker, exit)) => self.worker_exited(worker, &exit),
@@ -240,7 +241,7 @@ impl World {
             WorkerEvent::Failed { lease, offset, .. } => self.release(worker, *lease, *offset..*offset + 1),
             WorkerEvent::Returned { lease, from } => self.release(worker, *lease, *from..u32::MAX),
             WorkerEvent::Exited(report) => self.count_deaths(worker, report),
-            WorkerEvent::StartFailed(_) | WorkerEvent::Lost => {}
+            WorkerEvent::StateSaved { .. } | WorkerEvent::StartFailed(_) | WorkerEvent::Lost => {}
         }
         self.input(Input::Worker(worker, event));
     }
@@ -286,6 +287,7 @@ fn name(input: &Input) -> &'static str {
         Input::Worker(_, WorkerEvent::Ready) => "ready",
         Input::Worker(_, WorkerEvent::Replied(_)) => "replied",
         Input::Worker(_, WorkerEvent::Failed { .. }) => "failed",
+        Input::Worker(_, WorkerEvent::StateSaved { .. }) => "state saved",
         Input::Worker(_, WorkerEvent::Returned { .. }) => "returned",
         Input::Worker(_, WorkerEvent::StartFailed(_)) => "start failed",
         Input::Worker(_, WorkerEvent::Lost) => "lost",

@@ -109,6 +109,10 @@ impl Harness {
         self.worker(worker, WorkerEvent::Failed { lease: LeaseId(lease), offset, failure })
     }
 
+    pub fn save(&mut self, worker: u32, lease: u32, offset: u32, state: &[u8]) -> Vec<String> {
+        self.worker(worker, WorkerEvent::StateSaved { lease: LeaseId(lease), offset, state: state.into() })
+    }
+
     pub fn returned(&mut self, worker: u32, lease: u32, from: u32) -> Vec<String> {
         self.worker(worker, WorkerEvent::Returned { lease: LeaseId(lease), from })
     }
@@ -227,7 +231,8 @@ fn line(command: &Command) -> String {
         Command::Assign(worker, a) => {
             let (start, end) =
                 (a.chunk.first().0 + u64::from(a.range.start), a.chunk.first().0 + u64::from(a.range.end));
-            format!("assign w{} l{} {start}..{end} #{}", worker.0, a.lease.0, a.attempt)
+            let state = a.saved_state.as_ref().map_or(String::new(), |state| format!(" from {state:?}"));
+            format!("assign w{} l{} {start}..{end} #{}{state}", worker.0, a.lease.0, a.attempt)
         }
         Command::TakeBack(worker, lease) => format!("take back w{} lease {}", worker.0, lease.0),
         Command::SetPaused(worker, paused) => format!("pause w{} {paused}", worker.0),
@@ -247,6 +252,9 @@ fn line(command: &Command) -> String {
             "note {} crashes={} failures={} foreign={} host={}",
             prior.index.0, prior.crashes, prior.failures, prior.foreign_kills, prior.host_deaths
         ),
+        Command::SaveState { chunk, position, state } => {
+            format!("save {} {:?}", chunk.first().0 + u64::from(*position), &state[..state.len().min(4)])
+        }
         Command::Emit(EventKind::Suspected(item)) => format!("suspected {}", item.0),
         Command::Emit(EventKind::Acquitted(item)) => format!("acquitted {}", item.0),
         Command::Emit(EventKind::RetryIn(item, _)) => format!("retry {}", item.0),

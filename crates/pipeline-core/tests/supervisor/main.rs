@@ -8,6 +8,8 @@ mod leases;
 mod liveness;
 mod phases;
 mod replies;
+mod saved_state;
+mod slots;
 mod store;
 mod trials;
 mod workers;

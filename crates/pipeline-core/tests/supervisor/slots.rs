@@ -1,0 +1,113 @@
+//! Workers that take several items at once.
+
+use crate::harness::{Harness, SECOND, policy, segv};
+use cofferdam_pipeline_core::{Failure, Policy};
+use std::num::NonZeroU32;
+
+fn slots(count: u32) -> Policy {
+    Policy { slots_per_worker: NonZeroU32::new(count).unwrap(), ..policy(1) }
+}
+
+/// One worker of four slots that holds a lease of several items, its id and length.
+fn with_a_wide_lease() -> (Harness, u32, u32) {
+    let mut h = Harness::new(slots(4));
+    h.feed(500);
+    h.ready(1);
+    h.now = h.now + SECOND / 10_000;
+    h.reply(1, 1, 0, 1);
+    let (lease, len) = h.log.iter().rev().find_map(|line| wide(line)).expect("a lease of several");
+    (h, lease, len)
+}
+
+fn wide(line: &str) -> Option<(u32, u32)> {
+    let mut words = line.strip_prefix("assign w1 l")?.split(' ');
+    let lease = words.next()?.parse().ok()?;
+    let (start, end) = words.next()?.split_once("..")?;
+    let len = end.parse::<u32>().ok()? - start.parse::<u32>().ok()?;
+    (len >= 3).then_some((lease, len))
+}
+
+#[test]
+fn a_worker_has_an_item_for_each_slot_and_about_as_many_ahead() {
+    let mut h = Harness::with_policy_and_items(slots(4), 20);
+    assert_eq!(h.count("assign w1"), 5);
+    assert_eq!(h.reply(1, 3, 0, 1)[1..], ["assign w1 l6 5..9 #1"], "eight");
+}
+
+#[test]
+fn items_of_a_lease_may_end_in_any_order() {
+    let (mut h, lease, len) = with_a_wide_lease();
+    assert!(h.reply(1, lease, 1, 1)[0].starts_with("commit"));
+    assert!(h.fail(1, lease, 2, Failure::invalid_input("no"))[0].ends_with("failed invalid-input x1"));
+    assert_eq!(
+        h.reply(1, lease, 1, 1),
+        ["kill w1 ProtocolViolation", "spawn w2 s0"],
+        "it has its result, len {len}"
+    );
+}
+
+#[test]
+fn what_a_death_leaves_open_comes_back_without_what_has_ended() {
+    let (mut h, lease, len) = with_a_wide_lease();
+    assert!(len >= 3);
+    h.reply(1, lease, 1, 1);
+    let middle = h.commits.last().unwrap().range.clone();
+    h.exit(1, segv(), &[(lease, 0)]);
+    assert_eq!(h.count("suspected"), 1);
+    assert_eq!(h.count(&format!("suspected {}", middle.start - 1)), 1);
+    let before = h.commits.len();
+    h.ready(2);
+    while let Some((lease, count)) = h.open_lease(2, &done(&h, before)) {
+        for offset in 0..count {
+            h.reply(2, lease, offset, 1);
+        }
+    }
+    let again = h.commits[before..].iter().any(|c| c.range.contains(&middle.start));
+    assert!(!again, "settled once");
+}
+
+/// Leases of worker 2 that are worked off: as many as needed for the commits since `before`.
+fn done(h: &Harness, before: usize) -> Vec<u32> {
+    let mut left = h.commits.len() - before;
+    let mut done = Vec::new();
+    while let Some((lease, count)) = h.open_lease(2, &done).filter(|(_, count)| *count as usize <= left) {
+        left -= count as usize;
+        done.push(lease);
+    }
+    done
+}
+
+#[test]
+fn items_that_have_ended_cannot_be_given_back() {
+    let mut h = Harness::new(Policy { workers: NonZeroU32::new(2).unwrap(), ..slots(2) });
+    h.feed(3);
+    h.step(cofferdam_pipeline_core::supervisor::Input::SourceEnded);
+    h.ready(1);
+    let leases = h.count("assign w1");
+    assert_eq!(leases, 3);
+    h.ready(2);
+    h.wait(SECOND);
+    assert_eq!(h.count("take back w1"), 1, "{:#?}", h.log);
+    let lease: u32 =
+        h.log.iter().find_map(|l| l.strip_prefix("take back w1 lease ")).unwrap().parse().unwrap();
+    assert_eq!(lease, 3, "the two slots may have started the first two");
+    h.returned(1, lease, 0);
+    assert_eq!(h.count("assign w2"), 1);
+}
+
+#[test]
+fn leases_of_unordered_items_fit_one_word() {
+    let (mut h, ..) = {
+        let mut h = Harness::new(slots(100));
+        h.feed(5_000);
+        h.ready(1);
+        h.now = h.now + SECOND / 1_000_000;
+        for lease in 1..=200 {
+            h.reply(1, lease, 0, 1);
+        }
+        (h, 0)
+    };
+    let longest = h.lease_lens().into_iter().max().unwrap();
+    assert!(longest <= 64, "{longest}");
+    h.wait(SECOND);
+}
