@@ -27,6 +27,7 @@ fn evidence() -> Evidence {
         progress: Some((3, 14)),
         breadcrumbs: vec!["opened".into(), "page 3".into()],
         stderr_tail: "é".into(),
+        backtrace: "main".into(),
     }
 }
 

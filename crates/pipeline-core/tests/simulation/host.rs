@@ -101,7 +101,7 @@ impl World {
             }
             Happening::Kill => {
                 if let Some(worker) = self.any_running() {
-                    self.die(worker, Exit::Signal { number: 15, name: "SIGTERM" }, None);
+                    self.die(worker, Exit::Signal { number: 15, name: "SIGTERM", address: None }, None);
                 }
             }
             Happening::DieIdle => {
