@@ -1,20 +1,27 @@
 #!/usr/bin/env python3
 """Makes every file in samples/ anew; PROVENANCE.md tells what it makes and with which tools.
 
-Needs pillow, reportlab and fpdf2. All words and pictures are made here; nothing is taken from elsewhere.
+Needs pillow, reportlab, fpdf2 and ffmpeg. All words, pictures and sounds are made here; nothing is taken from elsewhere.
+With names as arguments it makes only these parts: `make_samples.py documents media`.
 """
 
 import math
 import pathlib
 import struct
+import subprocess
+import sys
+import zipfile
 import zlib
 
-from fpdf import FPDF
-from PIL import Image, ImageDraw
-from reportlab.lib.pagesizes import A5
-from reportlab.lib.styles import getSampleStyleSheet
-from reportlab.pdfgen import canvas
-from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table
+try:
+    from fpdf import FPDF
+    from PIL import Image, ImageDraw
+    from reportlab.lib.pagesizes import A5
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.pdfgen import canvas
+    from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table
+except ImportError as missing:
+    print(f"only documents and media can be made: {missing}", file=sys.stderr)
 
 HERE = pathlib.Path(__file__).parent / "samples"
 
@@ -220,6 +227,99 @@ def others():
     put("other/noise.dat", bytes((i * i * 31 + i * 7) & 0xFF for i in range(3000)))
 
 
+def archive(name, parts, first_stored=False):
+    """A zip archive with a fixed time, so that it is the same each time."""
+    path = HERE / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as made:
+        for number, (part, content) in enumerate(parts):
+            info = zipfile.ZipInfo(part, (2026, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_STORED if first_stored and number == 0 else zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            made.writestr(info, content)
+
+
+WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+PROPERTIES = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<cp:coreProperties xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties"
+ xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Log &amp; tides</dc:title><dc:creator>The harbour master</dc:creator></cp:coreProperties>"""
+TYPES = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="xml" ContentType="application/xml"/>
+<Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>"""
+
+
+def paragraph(text, style=None):
+    properties = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
+    return f'<w:p>{properties}<w:r><w:t xml:space="preserve">{text}</w:t></w:r></w:p>'
+
+
+def word(body):
+    return f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?><w:document xmlns:w="{WORD}" xmlns:mc="mc"><w:body>{body}</w:body></w:document>'
+
+
+def documents():
+    body = (paragraph("The harbour in a year of storms", "Title") + paragraph("Tides", "Heading1") + paragraph(flow(TIDES))
+            + '<w:p><w:r><w:t>Before </w:t></w:r><w:del><w:r><w:delText>and deleted </w:delText></w:r></w:del>'
+              '<w:hyperlink><w:r><w:t>a link</w:t></w:r></w:hyperlink><w:r><w:t>&#228; &lt; b.</w:t></w:r></w:p>'
+            + '<w:tbl><w:tr><w:tc><w:p><w:r><w:t>pile</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>12 m</w:t></w:r></w:p></w:tc></w:tr></w:tbl>'
+            + '<mc:AlternateContent><mc:Choice>' + paragraph("Said once.") + '</mc:Choice><mc:Fallback>' + paragraph("Said once.")
+            + '</mc:Fallback></mc:AlternateContent>' + paragraph("Log", "Heading1") + paragraph(flow(HARBOUR)))
+    archive("office/harbour.docx", [("[Content_Types].xml", TYPES), ("docProps/core.xml", PROPERTIES), ("word/document.xml", word(body))])
+    archive("office/no-properties.docx", [("[Content_Types].xml", TYPES), ("word/document.xml", word(paragraph("Pumps", "Heading1") + paragraph(flow(COFFERDAM))))])
+    good = (HERE / "office/harbour.docx").read_bytes()
+    put("malformed/cut.docx", good[: len(good) // 2])
+    archive("malformed/no-document.docx", [("[Content_Types].xml", TYPES)])
+    archive("malformed/not-xml.docx", [("[Content_Types].xml", TYPES), ("word/document.xml", "<w:p></w:q>")])
+
+    container = """<?xml version="1.0"?><container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0">
+<rootfiles><rootfile full-path="OEBPS/book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>"""
+    book = """<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" version="3.0"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">
+<dc:title>Walls in the water</dc:title><dc:creator>C. O. Dam</dc:creator><dc:language>en</dc:language></metadata>
+<manifest><item id="two" href="text/second%20chapter.xhtml" media-type="application/xhtml+xml"/>
+<item id="one" href="text/first.xhtml" media-type="application/xhtml+xml"/></manifest>
+<spine><itemref idref="one"/><itemref idref="two"/></spine></package>"""
+
+    def chapter(title, text):
+        return f'<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title>{title}</title></head><body><h1>{title}</h1><p>{flow(text)}</p><p><a href="#x">up</a></p></body></html>'
+
+    parts = [("mimetype", "application/epub+zip"), ("META-INF/container.xml", container), ("OEBPS/book.opf", book),
+             ("OEBPS/text/first.xhtml", chapter("Cofferdams", COFFERDAM)), ("OEBPS/text/second chapter.xhtml", chapter("Tides", TIDES))]
+    archive("office/walls.epub", parts, first_stored=True)
+    archive("malformed/missing-chapter.epub", parts[:-1], first_stored=True)
+    archive("malformed/no-container.epub", parts[:1] + parts[2:], first_stored=True)
+    huge = bytes(20 << 20)
+    archive("malformed/bomb.epub", parts[:3] + [("OEBPS/text/first.xhtml", huge)], first_stored=True)
+
+
+def ffmpeg(name, *arguments):
+    path = HERE / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = ["ffmpeg", "-v", "error", "-y", *arguments, "-bitexact", "-map_metadata", "0", str(path)]
+    subprocess.run(command, check=True)
+
+
+def media():
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=22050:duration=1.5"]
+    tags = ["-metadata", "title=Fog horn", "-metadata", "artist=Harbour band", "-metadata", "album=Signals"]
+    ffmpeg("media/horn.wav", *tone, "-ac", "1")
+    ffmpeg("media/horn.mp3", *tone, *tags, "-b:a", "32k")
+    ffmpeg("media/horn.flac", *tone, *tags, "-sample_fmt", "s16")
+    ffmpeg("media/horn.ogg", *tone, *tags, "-c:a", "libvorbis", "-q:a", "0")
+    ffmpeg("media/horn.m4a", *tone, *tags, "-c:a", "aac", "-b:a", "32k")
+    ffmpeg("media/horn.opus", *tone, *tags, "-c:a", "libopus", "-b:a", "16k")
+    ffmpeg("media/silence.wav", "-f", "lavfi", "-i", "anullsrc=r=8000:cl=stereo", "-t", "0.5")
+    picture = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=5:duration=1.5"]
+    ffmpeg("media/test.mp4", *picture, *tone, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "32k", "-metadata", "title=Test card")
+    ffmpeg("media/test.mkv", *picture, *tone, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "flac")
+    ffmpeg("media/silent.webm", *picture, "-c:v", "libvpx", "-b:v", "20k")
+    good = (HERE / "media/horn.flac").read_bytes()
+    put("malformed/garbled.flac", good[:-6000] + bytes((i * 73 + 11) & 0xFF for i in range(3000)) + good[-3000:])
+    put("malformed/cut.mp4", (HERE / "media/test.mp4").read_bytes()[:600])
+    put("malformed/sentence.mp3", "This only claims to be a song.\n")
+
+
 if __name__ == "__main__":
-    for make in (pdfs, pages, markdown, text, images, others):
-        make()
+    parts = [pdfs, pages, markdown, text, images, others, documents, media]
+    for make in parts:
+        if len(sys.argv) == 1 or make.__name__ in sys.argv[1:]:
+            make()

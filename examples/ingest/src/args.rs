@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Turns folders of mixed files into a knowledge base.
 ///
-/// Reads PDF, HTML, Markdown, plain text and images. Started again with the same arguments, it resumes where the last
+/// Reads PDF, Word documents, EPUB, HTML, Markdown, plain text, images, audio and video. Started again with the same arguments, it resumes where the last
 /// run ended, however it ended. Ctrl-C drains and leaves a resumable job; a second Ctrl-C stops now.
 ///
 /// Exit codes: 0 ran to its end, 3 with --strict when anything was set aside, 130 interrupted and resumable,

@@ -1,9 +1,13 @@
 //! From a file to [`Facts`].
 
 mod decode;
+mod docx;
+mod epub;
 mod html;
 mod image;
 mod markdown;
+mod media;
+mod package;
 mod pdf;
 mod sniff;
 mod text;
@@ -13,7 +17,7 @@ use crate::facts::{Facts, Kind};
 use crate::item::Config;
 use crate::{keywords, neutral, summary, sys};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 /// At most this much of a text, web page or Markdown file is read.
@@ -55,6 +59,9 @@ pub fn extract(path: &Path, config: &Config, cx: &Context<'_>) -> Result<Facts, 
             read_whole(&mut file, len, &mut bytes)?;
             image::extract(&bytes, &mut facts, cx)?;
         }
+        Kind::Docx => docx::extract(rewound(file)?, &mut facts, cx)?,
+        Kind::Epub => epub::extract(rewound(file)?, &mut facts, cx)?,
+        Kind::Audio | Kind::Video => media::extract(rewound(file)?, &extension, &mut facts, cx)?,
         Kind::Html | Kind::Markdown | Kind::Text => {
             read_start(&mut file, len, &mut bytes, &mut facts)?;
             extract_textual(&bytes, &mut facts, cx)?;
@@ -78,7 +85,10 @@ fn extract_textual(bytes: &[u8], facts: &mut Facts, cx: &Context<'_>) -> Result<
         Kind::Html => html::extract(decoded.text, facts),
         Kind::Markdown => markdown::extract(&decoded.text, facts),
         Kind::Text => text::extract(decoded.text, facts),
-        Kind::Pdf | Kind::Image | Kind::Empty | Kind::Other => unreachable!("these hold no encoded text"),
+        Kind::Pdf | Kind::Docx | Kind::Epub | Kind::Image | Kind::Audio | Kind::Video => {
+            unreachable!("these are read by their own extractors")
+        }
+        Kind::Empty | Kind::Other => unreachable!("these hold no text"),
     }
     Ok(())
 }
@@ -91,11 +101,12 @@ fn finish(facts: &mut Facts, config: &Config, cx: &Context<'_>) {
         facts.notes.push(format!("the text is cut at {TEXT_LEN_MAX} bytes"));
     }
     facts.text = text;
-    facts.title = facts
-        .title
-        .take()
-        .map(|title| neutral::short_line(&title, TITLE_CHARS_MAX))
-        .filter(|title| !title.is_empty());
+    for line in [&mut facts.title, &mut facts.author, &mut facts.album] {
+        *line = line
+            .take()
+            .map(|line| neutral::short_line(&line, TITLE_CHARS_MAX))
+            .filter(|line| !line.is_empty());
+    }
     facts.headings = facts
         .headings
         .iter()
@@ -104,13 +115,19 @@ fn finish(facts: &mut Facts, config: &Config, cx: &Context<'_>) {
         .take(HEADINGS_MAX)
         .collect();
     facts.notes.iter_mut().for_each(|note| *note = neutral::short_line(note, 2 * TITLE_CHARS_MAX));
-    if facts.kind == Kind::Image {
-        return; // described by its own extractor
+    if !facts.kind.has_text() {
+        return;
     }
     let words = keywords::Words::of(&facts.text);
     facts.words = words.total();
     facts.keywords = words.keywords(config.keywords as usize);
     facts.summary = summary::summarize(&facts.text, &words, config.summary_sentences as usize);
+}
+
+/// For libraries that read where they please.
+fn rewound(mut file: File) -> Result<File, Failure> {
+    file.rewind().map_err(|error| read_failure(&error))?;
+    Ok(file)
 }
 
 fn read_some(file: &mut File, max: u64, bytes: &mut Vec<u8>) -> Result<(), Failure> {

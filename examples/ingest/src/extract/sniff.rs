@@ -14,6 +14,8 @@ const fn sniffed(kind: Kind, media_type: &'static str) -> Sniffed {
     Sniffed { kind, media_type }
 }
 
+const DOCX_TYPE: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+const EPUB_TYPE: &str = "application/epub+zip";
 const PDF: Sniffed = sniffed(Kind::Pdf, "application/pdf");
 const PDF_MAGIC: &[u8] = b"%PDF-";
 /// Readers accept junk before the header, within the first KiB.
@@ -36,6 +38,19 @@ pub fn sniff(head: &[u8], extension: &str) -> Sniffed {
         Some(mime @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp")) => {
             sniffed(Kind::Image, mime)
         }
+        Some(DOCX_TYPE) => sniffed(Kind::Docx, DOCX_TYPE),
+        Some(EPUB_TYPE) => sniffed(Kind::Epub, EPUB_TYPE),
+        // Archives that do not show in their first bytes of what.
+        Some("application/zip") if matches!(extension, "docx" | "epub") => {
+            claimed(extension).expect("these are claimed below")
+        }
+        Some(
+            mime @ ("audio/mpeg" | "audio/m4a" | "audio/ogg" | "audio/opus" | "audio/x-flac" | "audio/x-wav"
+            | "audio/aac" | "audio/x-aiff"),
+        ) => sniffed(Kind::Audio, mime),
+        Some(
+            mime @ ("video/mp4" | "video/x-m4v" | "video/quicktime" | "video/webm" | "video/x-matroska"),
+        ) => sniffed(Kind::Video, mime),
         Some(mime) => sniffed(Kind::Other, mime),
         None => claimed(extension).unwrap_or(sniffed(Kind::Other, "application/octet-stream")),
     }
@@ -50,6 +65,21 @@ fn claimed(extension: &str) -> Option<Sniffed> {
         "gif" => sniffed(Kind::Image, "image/gif"),
         "webp" => sniffed(Kind::Image, "image/webp"),
         "bmp" => sniffed(Kind::Image, "image/bmp"),
+        "docx" => sniffed(Kind::Docx, DOCX_TYPE),
+        "epub" => sniffed(Kind::Epub, EPUB_TYPE),
+        "mp3" => sniffed(Kind::Audio, "audio/mpeg"),
+        "m4a" => sniffed(Kind::Audio, "audio/m4a"),
+        "ogg" | "oga" => sniffed(Kind::Audio, "audio/ogg"),
+        "opus" => sniffed(Kind::Audio, "audio/opus"),
+        "flac" => sniffed(Kind::Audio, "audio/x-flac"),
+        "wav" => sniffed(Kind::Audio, "audio/x-wav"),
+        "aac" => sniffed(Kind::Audio, "audio/aac"),
+        "aiff" | "aif" => sniffed(Kind::Audio, "audio/x-aiff"),
+        "mp4" => sniffed(Kind::Video, "video/mp4"),
+        "m4v" => sniffed(Kind::Video, "video/x-m4v"),
+        "mov" => sniffed(Kind::Video, "video/quicktime"),
+        "webm" => sniffed(Kind::Video, "video/webm"),
+        "mkv" => sniffed(Kind::Video, "video/x-matroska"),
         _ => return None,
     })
 }

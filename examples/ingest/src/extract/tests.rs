@@ -341,3 +341,128 @@ fn a_fifo_in_the_place_of_a_file_fails_at_once() {
 
     assert!(extract_path(&fifo).unwrap_err().message.contains("not a regular file"));
 }
+
+#[test]
+fn a_word_document_gives_its_text_title_author_and_headings_and_nothing_that_was_deleted() {
+    let facts = facts("office/harbour.docx");
+
+    assert_eq!(facts.kind, Kind::Docx);
+    assert_eq!(facts.title.as_deref(), Some("Log & tides"));
+    assert_eq!(facts.author.as_deref(), Some("The harbour master"));
+    assert_eq!(facts.headings, ["Tides", "Log"]);
+    assert_eq!(facts.links, 1);
+    assert!(facts.text.contains("Before a link\u{e4} < b."), "{}", facts.text);
+    assert!(!facts.text.contains("deleted"));
+    assert_eq!(facts.text.matches("Said once.").count(), 1, "a fallback says again what was said");
+    assert!(facts.text.contains("12 m"));
+}
+
+#[test]
+fn a_document_without_properties_is_called_by_its_first_heading() {
+    assert_eq!(facts("office/no-properties.docx").title.as_deref(), Some("Pumps"));
+}
+
+#[test]
+fn a_book_gives_its_chapters_in_the_order_of_reading() {
+    let facts = facts("office/walls.epub");
+
+    assert_eq!(facts.kind, Kind::Epub);
+    assert_eq!(facts.title.as_deref(), Some("Walls in the water"));
+    assert_eq!(facts.author.as_deref(), Some("C. O. Dam"));
+    assert_eq!(facts.headings, ["Cofferdams", "Tides"]);
+    let (first, second) = (facts.text.find("dry enclosure"), facts.text.find("spring tide"));
+    assert!(first.is_some() && first < second);
+}
+
+#[test]
+fn a_book_that_lacks_a_chapter_is_read_with_a_note() {
+    let facts = facts("malformed/missing-chapter.epub");
+
+    assert!(facts.text.contains("dry enclosure"));
+    assert!(facts.notes[0].contains("second chapter.xhtml is missing"), "{:?}", facts.notes);
+}
+
+#[test]
+fn damaged_archives_say_what_is_wrong() {
+    assert!(failure("malformed/cut.docx").contains("invalid Zip archive"));
+    assert!(failure("malformed/no-document.docx").contains("word/document.xml is missing"));
+    assert!(failure("malformed/not-xml.docx").contains("ill-formed"));
+    assert!(failure("malformed/no-container.epub").contains("META-INF/container.xml is missing"));
+    assert!(failure("malformed/bomb.epub").contains("larger than"));
+}
+
+#[test]
+fn sound_of_every_kind_has_the_same_length_tags_and_nearly_the_same_loudness() {
+    for (name, codec) in [("mp3", "mp3"), ("flac", "flac"), ("ogg", "vorbis"), ("m4a", "aac")] {
+        let facts = facts(&format!("media/horn.{name}"));
+        let audio = facts.audio.unwrap();
+
+        assert_eq!(facts.kind, Kind::Audio, "{name}");
+        assert_eq!(facts.duration_ms, Some(1500), "{name}");
+        let tags = (facts.title.as_deref(), facts.author.as_deref(), facts.album.as_deref());
+        assert_eq!(tags, (Some("Fog horn"), Some("Harbour band"), Some("Signals")), "{name}");
+        assert_eq!((audio.codec.as_str(), audio.sample_rate, audio.channels), (codec, Some(22050), Some(1)));
+        assert!((-225..=-213).contains(&audio.loudness.unwrap()), "{name}: {:?}", audio.loudness);
+    }
+}
+
+#[test]
+fn silence_has_no_loudness_and_sound_without_a_decoder_a_note() {
+    assert_eq!(facts("media/silence.wav").audio.unwrap().loudness, None);
+
+    let opus = facts("media/horn.opus");
+    assert_eq!(opus.audio.unwrap().codec, "opus");
+    assert!(opus.notes[0].contains("could not be decoded"), "{:?}", opus.notes);
+}
+
+#[test]
+fn a_video_gives_its_tracks() {
+    let facts_of = |name| {
+        let facts = facts(name);
+        let video = facts.video.unwrap();
+        (facts.kind, video.codec, video.width.zip(video.height), facts.audio.map(|audio| audio.codec))
+    };
+    let size = Some((64, 48));
+
+    assert_eq!(facts_of("media/test.mp4"), (Kind::Video, "h264".into(), size, Some("aac".into())));
+    assert_eq!(facts_of("media/test.mkv"), (Kind::Video, "h264".into(), size, Some("flac".into())));
+    assert_eq!(facts_of("media/silent.webm"), (Kind::Video, "vp8".into(), size, None));
+}
+
+#[test]
+fn damaged_media_say_what_is_wrong_and_give_what_can_be_had() {
+    let garbled = facts("malformed/garbled.flac");
+    assert_eq!(garbled.title.as_deref(), Some("Fog horn"));
+    assert!(!garbled.notes.is_empty());
+
+    assert!(failure("malformed/cut.mp4").contains("moov"));
+    assert!(failure("malformed/sentence.mp3").contains("no suitable format"));
+}
+
+#[test]
+fn listening_can_be_interrupted() {
+    let recorder = Recorder { interrupt_in: Some("sound"), ..Recorder::default() };
+    // A long file: the first look comes after about a second.
+    let (_dir, path) = scratch("long.wav", &wav(20));
+
+    let failure = extract_with(&path, &recorder).unwrap_err();
+
+    assert_eq!(failure.kind, FailureKind::Interrupted);
+}
+
+/// Seconds of a low tone.
+fn wav(seconds: u32) -> Vec<u8> {
+    let rate = 8_000u32;
+    let data: Vec<u8> = (0..rate * seconds).flat_map(|i| ((i % 40) as i16 * 100).to_le_bytes()).collect();
+    let len = data.len() as u32;
+    let mut file = Vec::new();
+    file.extend_from_slice(b"RIFF");
+    file.extend_from_slice(&(36 + len).to_le_bytes());
+    file.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    file.extend_from_slice(&rate.to_le_bytes());
+    file.extend_from_slice(&(rate * 2).to_le_bytes());
+    file.extend_from_slice(b"\x02\0\x10\0data");
+    file.extend_from_slice(&len.to_le_bytes());
+    file.extend(data);
+    file
+}

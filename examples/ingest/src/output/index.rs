@@ -53,8 +53,8 @@ pub fn write(
     for key in &keys {
         let card = card_of(key)?;
         *kinds.entry(card.kind).or_default() += 1;
-        // The keywords of an image are only technical.
-        if card.kind != Kind::Image {
+        // Other keywords are only technical.
+        if card.kind.has_text() {
             card.keywords.into_iter().for_each(|word| add_topic(&mut topics, word, key));
         }
     }

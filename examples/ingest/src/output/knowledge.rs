@@ -17,11 +17,21 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    album: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pages: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<Image<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<Audio<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    video: Option<Video<'a>>,
     words: u64,
     links: u64,
     headings: &'a [String],
@@ -39,6 +49,21 @@ struct Image<'a> {
     dhash: &'a str,
 }
 
+#[derive(Serialize)]
+struct Audio<'a> {
+    codec: &'a str,
+    sample_rate: Option<u32>,
+    channels: Option<u32>,
+    loudness_lufs: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Video<'a> {
+    codec: &'a str,
+    width: Option<u16>,
+    height: Option<u16>,
+}
+
 /// The line of one item.
 pub fn line(key: &[u8], facts: &Facts) -> io::Result<Vec<u8>> {
     let image = facts.image.as_ref();
@@ -48,13 +73,27 @@ pub fn line(key: &[u8], facts: &Facts) -> io::Result<Vec<u8>> {
         media_type: &facts.media_type,
         bytes: facts.bytes,
         title: facts.title.as_deref(),
+        author: facts.author.as_deref(),
+        album: facts.album.as_deref(),
         encoding: facts.encoding.as_deref(),
         pages: facts.pages,
+        duration_ms: facts.duration_ms,
         image: image.map(|image| Image {
             width: image.width,
             height: image.height,
             color: &image.color,
             dhash: &image.dhash,
+        }),
+        audio: facts.audio.as_ref().map(|audio| Audio {
+            codec: &audio.codec,
+            sample_rate: audio.sample_rate,
+            channels: audio.channels,
+            loudness_lufs: audio.loudness.map(|tenths| f64::from(tenths) / 10.0),
+        }),
+        video: facts.video.as_ref().map(|video| Video {
+            codec: &video.codec,
+            width: video.width,
+            height: video.height,
         }),
         words: facts.words,
         links: facts.links,
