@@ -1,6 +1,7 @@
 //! Reads the source on a thread of its own and turns items into chunks, as far as the supervisor gives credit.
 
 use crate::inbox::Inbox;
+use crate::suspects::Suspects;
 use cofferdam_checkpoint::{JobStore, KeyRef, Lookup};
 use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::supervisor::{Input, Prior};
@@ -167,12 +168,12 @@ struct Fresh<'a, T> {
 }
 
 /// The feeder thread: everything from the source that has no outcome yet, then the end or the error.
-pub(crate) fn feed<S>(mut source: S, job: &JobStore, codec: Codec, feed: &Feed)
+pub(crate) fn feed<S>(mut source: S, todo: Todo<'_>, codec: Codec, feed: &Feed)
 where
     S: ItemSource,
     S::Item: Serialize + DeserializeOwned,
 {
-    let end = match feed_all(&mut source, job, codec, feed) {
+    let end = match feed_all(&mut source, &todo, codec, feed) {
         Ok(()) => Input::SourceEnded,
         Err(error) => Input::SourceFailed(error.0.to_string()),
     };
@@ -180,13 +181,12 @@ where
     feed.inbox.source(end);
 }
 
-fn feed_all<S>(source: &mut S, job: &JobStore, codec: Codec, feed: &Feed) -> Result<(), SourceError>
+fn feed_all<S>(source: &mut S, todo: &Todo<'_>, codec: Codec, feed: &Feed) -> Result<(), SourceError>
 where
     S: ItemSource,
     S::Item: Serialize + DeserializeOwned,
 {
     let keying = source.keying();
-    let todo = Todo::new(job);
     let mut checked = false;
     for (ordinal, element) in (0u64..).zip(source.open()?) {
         let SourceItem { key, fingerprint, item } = element?;
@@ -213,15 +213,16 @@ where
 }
 
 /// What the store knows, at the cost of nothing when it knows nothing.
-struct Todo<'a> {
+pub(crate) struct Todo<'a> {
     job: &'a JobStore,
     any_done: bool,
-    any_prior: bool,
+    any_note: bool,
+    suspects: Suspects,
 }
 
 impl<'a> Todo<'a> {
-    fn new(job: &'a JobStore) -> Self {
-        Self { job, any_done: job.counts().total() > 0, any_prior: job.has_notes() }
+    pub fn new(job: &'a JobStore, suspects: Suspects) -> Self {
+        Self { job, any_done: job.counts().total() > 0, any_note: job.has_notes(), suspects }
     }
 
     fn wants(&self, key: KeyRef<'_>, fingerprint: Option<cofferdam_pipeline_core::Fingerprint>) -> bool {
@@ -229,13 +230,19 @@ impl<'a> Todo<'a> {
     }
 
     fn prior(&self, key: KeyRef<'_>) -> Option<Prior> {
-        let note = self.any_prior.then(|| self.job.prior(key)).flatten()?;
+        let note = self.any_note.then(|| self.job.prior(key)).flatten();
+        let host_suspect = self.suspects.contains(key);
+        if note.is_none() && !host_suspect {
+            return None;
+        }
+        let note = note.map(|note| self.suspects.clear(self.job, key, note)).unwrap_or_default();
         Some(Prior {
             index: ItemIndex(0), // set when the item gets its place
             crashes: note.crashes,
             failures: note.failures,
             foreign_kills: note.foreign_kills,
             host_deaths: note.host_deaths,
+            host_suspect,
             saved_state: None,
         })
     }

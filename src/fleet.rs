@@ -1,5 +1,6 @@
 //! The executors of one job: processes, threads, or first one and then the other.
 
+use crate::suspects;
 use cofferdam_checkpoint::WorkerEntry;
 use cofferdam_isolation::{ChildExecutor, IsolationError};
 use cofferdam_pipeline_core::{
@@ -73,10 +74,11 @@ impl Fleet {
         self.of(worker).observe(worker)
     }
 
-    /// The living worker processes, for the owner record.
+    /// The living workers, for the owner record; one entry stands for all threads.
     pub fn worker_entries(&self) -> Vec<WorkerEntry> {
         let records = self.child.as_ref().map(ChildExecutor::worker_records).unwrap_or_default();
-        records.into_iter().map(crate::orphans::entry_of).collect()
+        let threads = self.uses_threads().then(suspects::thread_entry);
+        records.into_iter().map(suspects::entry_of).chain(threads).collect()
     }
 
     fn of(&mut self, worker: WorkerId) -> &mut dyn Executor {

@@ -2,12 +2,12 @@
 
 use crate::clock::Clock;
 use crate::driver::{Base, Driver, Live};
-use crate::feeder::{self, Feed};
+use crate::feeder::{self, Feed, Todo};
 use crate::fleet::{Fleet, MakeThreads};
 use crate::inbox::Inbox;
 use crate::ledger::Ledger;
 use crate::shared::Shared;
-use crate::{JobControl, JobError, JobHandle, orphans, plan, spec};
+use crate::{JobControl, JobError, JobHandle, plan, spec, suspects};
 use cofferdam_checkpoint::{CommitEvent, Durability, JobStore, Store, StoreOptions};
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::{ChildExecutor, ChildSettings, ThreadExecutor, ThreadSettings, WorkerProgram};
@@ -209,7 +209,7 @@ impl<P: Processor> Job<P> {
         let inbox = Arc::new(Inbox::default());
         let fleet = self.fleet(&inbox)?; // first: without workers nothing in the store shall change
         let (job, resumed) = self.open(source.keying())?;
-        orphans::end(job.previous_workers());
+        let suspects = suspects::of_dead_host(&job)?;
         listen(&job, inbox.clone());
         let job = Arc::new(job);
         let plan = plan::plan(&mut source, &job, resumed)?;
@@ -230,7 +230,9 @@ impl<P: Processor> Job<P> {
         shared.set_durable(job.durable_lsn());
         let codec = self.codec;
         let feeder_job = job.clone();
-        spawn("cofferdam-feeder", move || feeder::feed(source, &feeder_job, codec, &feed))?;
+        spawn("cofferdam-feeder", move || {
+            feeder::feed(source, Todo::new(&feeder_job, suspects), codec, &feed)
+        })?;
         spawn("cofferdam-driver", move || driver.run())?;
         Ok(JobHandle { control: JobControl { inbox, shared }, job, codec, plan, processor: PhantomData })
     }

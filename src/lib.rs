@@ -12,13 +12,13 @@ mod handle;
 mod inbox;
 mod job;
 mod ledger;
-mod orphans;
 mod outcomes;
 mod plan;
 mod report;
 mod shared;
 mod snapshot;
 mod spec;
+mod suspects;
 mod worker;
 
 pub use cofferdam_checkpoint::{Durability, StoreError, StoreOptions};

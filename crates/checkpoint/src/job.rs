@@ -53,7 +53,11 @@ impl JobStore {
         let recovered = recover(disk.as_ref(), dir, Scope::Accepted)?;
         blob::empty_staging(disk.as_ref(), dir)?;
         let generation = previous.as_ref().map_or(0, |(generation, _)| *generation);
-        let open_leases = recovered.index.open_leases();
+        // Whoever ended in an orderly way had stopped its workers: nothing was open.
+        let open_leases = match recovered.content.head.state {
+            JobState::Running => recovered.index.open_leases(),
+            JobState::Interrupted | JobState::Finished => Vec::new(),
+        };
         let description = recovered.content.description.clone();
         let report = recovered.report.clone();
         let parts = Parts::begin(disk.as_ref(), dir, recovered, fill_for(options, dir))?;
@@ -240,7 +244,8 @@ impl JobStore {
         })
     }
 
-    /// Leases that were open when the session before this one ended, as far as their items have no outcome. An item
+    /// Leases that were open when the session before this one died, as far as their items have no outcome; none when it
+    /// ended in an orderly way. An item
     /// among them may have been inside a worker; the recorders of [`Self::previous_owner`]'s workers tell which.
     #[must_use]
     pub fn open_leases(&self) -> &[OpenLease] {

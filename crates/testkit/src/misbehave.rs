@@ -33,6 +33,8 @@ pub enum Behaviour {
     Signal(i32),
     /// Writes junk to every descriptor it can find and goes on for a second, then echoes.
     Garbage,
+    /// Sends its host, its parent process, SIGKILL and waits for what follows; aborts where there are no signals.
+    KillHost,
     /// Returns a failure of this kind.
     Fail(FailWith),
     /// Returns an output of this many bytes beside the number.
@@ -139,6 +141,10 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         Behaviour::Garbage => {
             crate::sys::garbage();
             sleep(Duration::from_secs(1));
+        }
+        Behaviour::KillHost => {
+            crate::sys::kill_parent();
+            hang();
         }
         Behaviour::Fail(with) => return Err(Failure::new(kind_of(*with), "told to fail")),
         Behaviour::Large(len) => return Ok(vec![0; *len]),

@@ -35,6 +35,8 @@ pub enum Item {
     StackOverflowOnThread,
     /// Asks for more memory than there can be.
     AllocateTooMuch,
+    /// Fills so many bytes.
+    UseMemory(usize),
     Exit(i32),
     Panic(String),
     CaughtPanicThenAbort,
@@ -113,6 +115,12 @@ fn act(item: Item, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
             let _ = std::thread::spawn(|| overflow(1)).join();
         }
         Item::AllocateTooMuch => drop(std::hint::black_box(vec![1u8; 1 << 47])),
+        Item::UseMemory(bytes) => {
+            let mut memory = vec![0u8; bytes];
+            memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+            std::hint::black_box(memory);
+            sleep_for_ever()
+        }
         Item::Exit(code) => std::process::exit(code),
         Item::Panic(why) => panic!("{why}"),
         Item::CaughtPanicThenAbort => {

@@ -68,6 +68,7 @@ impl Supervisor {
         }
         self.retries.extend(gap);
         self.restarts.extend(gap);
+        self.kills.extend(gap);
     }
 
     /// The limit of one item, unless items are held.

@@ -53,8 +53,11 @@ pub struct Prior {
     pub failures: u32,
     /// Deaths of workers by unexplained kills while it was open.
     pub foreign_kills: u32,
-    /// Deaths of the host while it was open.
+    /// Deaths of the host in a row with it as the only open item.
     pub host_deaths: u32,
+    /// The last host died while it was open among others, or may have been: it is charged with nothing and runs first, as
+    /// the only item in the host. Not for the store, which has to tell it anew after each death.
+    pub host_suspect: bool,
     /// What its last attempt saved. In a [`super::Command::Note`] always `None`: saved states have a command of their own.
     pub saved_state: Option<SavedState>,
 }

@@ -5,6 +5,7 @@ mod command;
 mod control;
 mod deadlines;
 mod input;
+mod kills;
 mod lease;
 mod ledger;
 mod pace;
@@ -28,6 +29,7 @@ pub use view::{WorkerState, WorkerView};
 
 use crate::{Chunk, EventKind, Policy, Time, WorkerEvent, WorkerId};
 use case::Case;
+use kills::Kills;
 use ledger::{Ledger, StoreState};
 use pace::Pace;
 use ready::ReadyQueue;
@@ -60,6 +62,9 @@ pub struct Supervisor {
     parked: u64,
     pace: Pace,
     restarts: Restarts,
+    kills: Kills,
+    /// Cases whose last trial waits until all other items are settled.
+    last_trials: u64,
     ledger: Ledger,
     random: SplitMix,
     counters: Counters,
@@ -109,7 +114,10 @@ enum Isolation {
         only_spawns_failed: bool,
     },
     /// Inside the host: an item that ever ended a worker never runs here.
-    Threads,
+    Threads {
+        /// Whether they replace processes that cannot be started; then an item that a host died with does not run either.
+        fallback: bool,
+    },
 }
 
 /// One step: the time and where commands go.
@@ -140,7 +148,7 @@ impl Supervisor {
     /// again in here: they stay pending.
     #[must_use]
     pub fn in_threads(policy: Policy) -> Self {
-        Self::with_isolation(policy, Isolation::Threads)
+        Self::with_isolation(policy, Isolation::Threads { fallback: false })
     }
 
     fn with_isolation(policy: Policy, isolation: Isolation) -> Self {
@@ -159,6 +167,8 @@ impl Supervisor {
             parked: 0,
             pace: Pace::new(&policy.lease),
             restarts: Restarts::new(policy.restarts.clone()),
+            kills: Kills::default(),
+            last_trials: 0,
             ledger: Ledger::default(),
             random: SplitMix::new(policy.seed),
             counters: Counters::default(),
@@ -205,8 +215,9 @@ impl Supervisor {
     /// What follows from the new state, whatever the input was.
     fn follow_up(&mut self, turn: &mut Turn<'_>) {
         while let Some(case) = self.retries.pop_due(turn.now) {
-            self.due.push_back(case);
+            self.come_due(case, turn);
         }
+        self.hasten_last_trials(turn);
         self.end_if_nothing_is_left(turn);
         self.schedule(turn);
         self.finish_if_at_rest(turn);
@@ -255,8 +266,10 @@ impl Supervisor {
         self.bound_saved_states(&mut case);
         if case.record.host_deaths >= case::HOST_DEATHS_MAX {
             self.convict_of_host_deaths(&case, turn);
-        } else if self.isolation == Isolation::Threads && case.has_killed() {
+        } else if self.isolation.keeps_out(&case) {
             self.parked += 1;
+        } else if case.must_go_last() {
+            self.await_the_others(case, turn);
         } else if case.is_suspect() {
             self.await_trial(case, false);
         } else {

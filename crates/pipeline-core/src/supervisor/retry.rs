@@ -37,6 +37,12 @@ impl Retries {
         self.waiting.keys().next().map(|(due, _)| *due)
     }
 
+    /// Those cases are due at `due` at the latest.
+    pub(super) fn hasten(&mut self, due: Time, which: impl Fn(&Case) -> bool) {
+        let late: Vec<_> = self.waiting.extract_if((due, u64::MAX).., |_, case| which(case)).collect();
+        late.into_iter().for_each(|(_, case)| self.push(due, case));
+    }
+
     /// The clock stood still for `gap`.
     pub(super) fn extend(&mut self, gap: Duration) {
         self.waiting = std::mem::take(&mut self.waiting)

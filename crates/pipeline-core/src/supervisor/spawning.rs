@@ -1,5 +1,6 @@
 //! How many workers there are, and the ladder when they do not live.
 
+use super::case::Case;
 use super::worker::{Duty, State, Worker};
 use super::{Command, Ended, Isolation, Phase, Source, Supervisor, Turn};
 use crate::{EventKind, Exit, SlotNumber, WorkerId};
@@ -19,6 +20,15 @@ impl Isolation {
         // A kill of ours (the job ends) says nothing about whether workers can be started.
         if !matches!(exit, Exit::SpawnFailed(_) | Exit::Killed(_)) {
             self.has_started();
+        }
+    }
+
+    /// Whether this item must not run here. A host that chose threads knows that they protect from nothing; one that was
+    /// left with them does not.
+    pub(super) fn keeps_out(self, case: &Case) -> bool {
+        match self {
+            Self::Processes { .. } => false,
+            Self::Threads { fallback } => case.has_killed() || (fallback && case.record.host_deaths > 0),
         }
     }
 
@@ -105,7 +115,7 @@ impl Supervisor {
         } else if self.isolation.may_use_threads() {
             let reason =
                 format!("no worker process can be started ({exit}); going on in threads of the host");
-            self.isolation = Isolation::Threads;
+            self.isolation = Isolation::Threads { fallback: true };
             self.capacity = self.policy.workers.get();
             turn.emit(EventKind::Degraded(reason.clone()));
             turn.push(Command::UseThreads(reason));

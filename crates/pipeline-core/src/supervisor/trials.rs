@@ -2,7 +2,13 @@
 
 use super::case::Case;
 use super::worker::{Duty, State};
-use super::{Supervisor, Turn};
+use super::{Source, Supervisor, Turn};
+use std::time::Duration;
+
+/// How long other items go first.
+const LAST_TRIAL_AFTER: Duration = Duration::from_secs(60);
+/// How long the host stands idle when there are none.
+const IDLE_BEFORE_LAST_TRIAL: Duration = Duration::from_secs(5);
 
 impl Supervisor {
     /// Starts the trials for which a fresh worker is there, and makes room for the others.
@@ -68,6 +74,21 @@ impl Supervisor {
             (false, false) => self.trials.len(),
         };
         self.trials.insert(at, case);
+    }
+
+    /// One more death of the host convicts it: everything else goes first. Who kills hosts at random does it meanwhile, which
+    /// clears the item; and if it is guilty, the rest is done.
+    pub(super) fn await_the_others(&mut self, case: Case, turn: &Turn<'_>) {
+        self.last_trials += 1;
+        self.retries.push(turn.now + LAST_TRIAL_AFTER, case);
+    }
+
+    /// Nothing else is left: the host stands idle for a while, then the last trials begin.
+    pub(super) fn hasten_last_trials(&mut self, turn: &Turn<'_>) {
+        if self.last_trials > 0 && self.source != Source::Open && self.outstanding() == self.last_trials {
+            let due = turn.now + IDLE_BEFORE_LAST_TRIAL;
+            self.retries.hasten(due, Case::must_go_last);
+        }
     }
 
     /// Whether a worker is on its way to be free for a trial.

@@ -22,6 +22,13 @@ struct Charged<'a> {
     seen: bool,
 }
 
+/// What it takes to set an item aside.
+struct Conviction {
+    /// It is known to have been the only one that can have done it.
+    certain: bool,
+    evidence: Evidence,
+}
+
 impl Supervisor {
     /// Ends a worker now; its place is free from now on.
     pub(super) fn kill(
@@ -78,6 +85,7 @@ impl Supervisor {
     /// The verdict. Charges what was open, gives back the rest, and counts a death that nothing explains.
     pub(super) fn exited(&mut self, at: usize, report: &ExitReport, turn: &mut Turn<'_>) {
         let mut worker = self.workers.remove(at);
+        let lived = turn.now.since(worker.busy_since);
         let exit = verdict(&worker, &report.exit);
         turn.emit(EventKind::WorkerExited(worker.id, exit.clone()));
         self.isolation.has_exited(&exit);
@@ -91,6 +99,9 @@ impl Supervisor {
         if unexplained && worker.was_ready && !exit.is_foreign_kill() {
             self.strike(&mut worker, evidence(&exit, None, &report.stderr_tail), turn);
         }
+        if exit.is_foreign_kill() {
+            self.note_kill(cases.iter().map(|(case, _)| case), turn);
+        }
         self.give_back(&mut worker, &charged);
         if unexplained {
             self.unexplained_death(&exit, turn);
@@ -102,34 +113,48 @@ impl Supervisor {
         for ((case, evidence), charged) in cases.into_iter().zip(&charged) {
             // Nobody is convicted on a guess: it was seen open, or it was the only item of a fresh worker.
             let certain = sole && (charged.seen || case.is_suspect());
-            self.charge(case, &exit, certain, evidence, turn);
+            if exit.is_foreign_kill() {
+                self.charge_kill(case, lived, Conviction { certain, evidence }, turn);
+            } else {
+                self.charge(case, Conviction { certain, evidence }, turn);
+            }
         }
     }
 
-    fn charge(
-        &mut self,
-        mut case: Case,
-        exit: &Exit,
-        certain: bool,
-        evidence: Evidence,
-        turn: &mut Turn<'_>,
-    ) {
+    /// Remembers who was hit by a kill from outside, unless it was hit so before.
+    fn note_kill<'a>(&mut self, open: impl Iterator<Item = &'a Case>, turn: &Turn<'_>) {
+        let mut nobody = true;
+        for case in open {
+            nobody = false;
+            if case.record.foreign_kills == 0 {
+                self.kills.note(turn.now, Some(case.index()));
+            }
+        }
+        if nobody {
+            self.kills.note(turn.now, None);
+        }
+    }
+
+    /// A kill from outside charges nobody; the item is set aside only if the kills follow it and nobody else.
+    fn charge_kill(&mut self, mut case: Case, lived: Duration, conviction: Conviction, turn: &mut Turn<'_>) {
         self.counters.attempts += 1;
-        let foreign = exit.is_foreign_kill();
-        let is_over_limit = if foreign {
-            case.charge_foreign_kill();
-            case.record.foreign_kills >= self.policy.foreign_kills_max
-        } else {
-            case.charge_crash();
-            case.record.crashes >= self.policy.crashes_max
-        };
-        if certain && is_over_limit {
-            return self.quarantine(&case, evidence, turn);
+        let follows = case.charge_foreign_kill(&self.kills, turn.now, self.policy.foreign_kills_max);
+        if follows && conviction.certain {
+            return self.quarantine(&case, conviction.evidence, turn);
+        }
+        self.bound_saved_states(&mut case);
+        self.note(&case, turn);
+        self.await_quiet(case, lived, turn);
+    }
+
+    fn charge(&mut self, mut case: Case, conviction: Conviction, turn: &mut Turn<'_>) {
+        self.counters.attempts += 1;
+        case.charge_crash();
+        if conviction.certain && case.record.crashes >= self.policy.crashes_max {
+            return self.quarantine(&case, conviction.evidence, turn);
         }
         self.note(&case, turn);
-        if !foreign {
-            turn.emit(EventKind::Suspected(case.index()));
-        }
+        turn.emit(EventKind::Suspected(case.index()));
         self.admit(case, turn);
     }
 

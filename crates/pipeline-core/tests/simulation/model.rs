@@ -158,7 +158,7 @@ impl Model {
                 Settled::Completed(_) => assert!(item.replied, "item {index} never completed"),
                 Settled::Failed(_) => assert!(item.failed, "item {index} never failed"),
                 Settled::Quarantined(evidence) => {
-                    let killed = item.foreign + item.prior.foreign_kills >= self.foreign_kills_max;
+                    let killed = item.foreign >= self.foreign_kills_max;
                     let just = item.nature.may_be_quarantined(self.crashes_max) || killed;
                     let hosts = item.prior.host_deaths >= 3;
                     assert!(just || hosts, "item {index} ({:?}) is innocent: {evidence:?}", item.nature);

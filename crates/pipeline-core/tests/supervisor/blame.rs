@@ -89,7 +89,11 @@ fn a_kill_from_outside_charges_nobody_and_the_item_runs_again_alone() {
     let lines = h.exit(1, sigkill(), &[(1, 0)]);
     assert_eq!(lines[1], "note 0 crashes=0 failures=0 foreign=1 host=0");
     assert_eq!(h.count("suspected"), 0);
-    assert_eq!(h.ready(2), ["ready w2", "assign w2 l3 0..1 #2"], "alone");
+    assert_eq!(h.ready(2), ["ready w2", "assign w2 l3 1..2 #1"], "the others go on");
+    h.reply(2, 3, 0, 1);
+    assert_eq!(h.wait(SECOND), ["stop w2"], "its worker must be a fresh one");
+    h.exit(2, Exit::Stopped, &[]);
+    assert_eq!(h.ready(3), ["ready w3", "assign w3 l4 0..1 #2"], "alone");
     assert_eq!(h.supervisor.counters().crashes["SIGKILL"], 1);
 }
 
@@ -99,12 +103,86 @@ fn an_item_that_is_killed_from_outside_again_and_again_is_set_aside() {
     h.exit(1, sigkill(), &[(1, 0)]);
     for worker in 2..=4 {
         h.ready(worker);
+        h.wait(SECOND);
         h.exit(worker, Exit::Signal { number: 15, name: "SIGTERM", address: None }, &[(worker, 0)]);
         assert_eq!(h.count("commit"), 0);
     }
     h.ready(5);
+    h.wait(SECOND);
     h.exit(5, sigkill(), &[(5, 0)]);
     assert_eq!(h.count("commit t1 0..1 quarantined SIGKILL x5"), 1);
+}
+
+#[test]
+fn a_killed_item_waits_twice_as_long_as_it_lived() {
+    let mut h = Harness::with_one_worker(1);
+    h.now = h.now + 4 * SECOND;
+    h.exit(1, sigkill(), &[(1, 0)]);
+    h.ready(2);
+    assert!(h.wait(7 * SECOND).is_empty(), "a worker stands by meanwhile");
+    assert_eq!(h.wait(SECOND), ["assign w2 l2 0..1 #2"]);
+}
+
+#[test]
+fn kills_that_hit_idle_workers_too_do_not_count_against_an_item() {
+    let patient = cofferdam_pipeline_core::RestartBudget { deaths_max: 1_000, ..Default::default() };
+    let mut h = Harness::with_policy_and_items(Policy { restarts: patient, ..policy(1) }, 1);
+    let mut worker = 1;
+    for lease in 1..=20 {
+        h.exit(worker, sigkill(), &[(lease, 0)]);
+        h.ready(worker + 1);
+        h.exit(worker + 1, sigkill(), &[]);
+        while h.count(&format!("spawn w{}", worker + 2)) == 0 {
+            h.wait(SECOND);
+        }
+        worker += 2;
+        h.ready(worker);
+        h.wait(SECOND);
+        assert_eq!(h.count("commit"), 0, "somebody kills at random");
+    }
+    // From here on only the item is hit: the first time is the last after somebody else.
+    for (worker, lease) in (worker..).zip(21..).take(6) {
+        h.wait(SECOND);
+        h.exit(worker, sigkill(), &[(lease, 0)]);
+        h.ready(worker + 1);
+        h.wait(5 * SECOND);
+    }
+    assert_eq!(h.count("commit t1 0..1 quarantined"), 1, "{:#?}", h.log);
+}
+
+#[test]
+fn several_items_that_are_all_killed_for_their_own_sake_are_all_set_aside() {
+    let mut h = Harness::with_policy_and_items(policy(1), 3);
+    let mut worker = 1;
+    for _ in 0..200 {
+        if let Some((lease, _)) = h.last_lease_of(worker) {
+            h.now = h.now + SECOND / 10;
+            h.exit(worker, sigkill(), &[(lease, 0)]);
+            worker += 1;
+            h.ready(worker);
+        }
+        if let Some(how) = h.log.last().filter(|line| line.starts_with("stop w")) {
+            assert_eq!(*how, format!("stop w{worker}"));
+            h.exit(worker, Exit::Stopped, &[]);
+            worker += 1;
+            h.ready(worker);
+        }
+        h.wait(SECOND / 5);
+        if h.commits.len() == 3 {
+            return;
+        }
+    }
+    panic!("they run for ever: {:#?}", h.log);
+}
+
+#[test]
+fn kills_of_earlier_sessions_make_a_suspect_and_convict_nobody() {
+    let mut h = Harness::new(policy(1));
+    let prior = cofferdam_pipeline_core::supervisor::Prior { foreign_kills: 40, ..Default::default() };
+    h.feed_known(1, &[prior]);
+    assert_eq!(h.ready(1)[1], "assign w1 l1 0..1 #41");
+    h.exit(1, sigkill(), &[(1, 0)]);
+    assert_eq!(h.count("commit"), 0);
 }
 
 #[test]

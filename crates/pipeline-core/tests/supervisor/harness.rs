@@ -168,6 +168,12 @@ impl Harness {
             .find(|(id, _)| !done.contains(id))
     }
 
+    /// The worker's newest lease, by the log.
+    pub fn last_lease_of(&self, worker: u32) -> Option<(u32, u32)> {
+        let prefix = format!("assign w{worker} l");
+        self.log.iter().rev().find_map(|line| line.strip_prefix(&prefix)).map(parse_lease)
+    }
+
     /// Lengths of all leases so far, in order.
     pub fn lease_lens(&self) -> Vec<u32> {
         self.log

@@ -11,5 +11,6 @@ mod replies;
 mod saved_state;
 mod slots;
 mod store;
+mod storms;
 mod trials;
 mod workers;

@@ -134,13 +134,69 @@ fn an_item_that_a_host_died_with_waits_until_nothing_else_runs() {
     let mut h = Harness::new(policy(2));
     h.feed(2);
     h.ready(1);
-    h.feed_known(1, &[host_died(2, 2)]);
+    h.feed_known(1, &[host_died(2, 1)]);
     h.ready(2);
     assert_eq!(h.count("assign w2"), 0);
     h.reply(1, 1, 0, 1);
     assert_eq!(h.count("assign w2"), 0);
     h.reply(1, 2, 0, 1);
-    assert_eq!(h.log.last().unwrap(), "assign w2 l3 2..3 #3");
+    assert_eq!(h.log.last().unwrap(), "assign w2 l3 2..3 #2");
+}
+
+#[test]
+fn before_the_death_of_a_host_that_would_convict_everything_else_goes_first() {
+    let mut h = Harness::new(policy(1));
+    h.feed_known(3, &[host_died(0, 2)]);
+    h.step(Input::SourceEnded);
+    h.ready(1);
+    assert_eq!((h.count("assign w1 l1 1..2"), h.count("assign w1 l2 2..3")), (1, 1));
+    h.reply(1, 1, 0, 1);
+    assert_eq!(h.wait(30 * SECOND).len(), 0);
+    h.reply(1, 2, 0, 1);
+    assert!(h.wait(4 * SECOND).is_empty(), "the host stands idle");
+    assert_eq!(h.wait(SECOND), ["stop w1"], "its worker must be a fresh one");
+    h.exit(1, cofferdam_pipeline_core::Exit::Stopped, &[]);
+    assert_eq!(h.ready(2)[1], "assign w2 l3 0..1 #3");
+}
+
+#[test]
+fn an_item_whose_last_trial_waits_is_not_left_out_of_a_source_that_never_ends() {
+    let mut h = Harness::new(policy(1));
+    h.feed_known(2, &[host_died(0, 2)]);
+    h.ready(1);
+    h.wait(59 * SECOND);
+    h.reply(1, 1, 0, 1);
+    h.feed(1);
+    assert_eq!(h.count("assign w1 l2 2..3"), 1);
+    h.reply(1, 2, 0, 1);
+    assert_eq!(h.wait(SECOND), ["stop w1"]);
+    h.exit(1, cofferdam_pipeline_core::Exit::Stopped, &[]);
+    assert_eq!(h.ready(2)[1], "assign w2 l3 0..1 #3");
+}
+
+#[test]
+fn an_item_that_may_have_been_open_when_a_host_died_runs_alone_and_is_charged_with_nothing() {
+    let suspect = Prior { index: ItemIndex(2), host_suspect: true, ..Prior::default() };
+    let mut h = Harness::new(policy(2));
+    h.feed_known(5, &[suspect]);
+    h.step(Input::SourceEnded);
+    assert_eq!(h.ready(1), ["ready w1", "assign w1 l1 2..3 #1"]);
+    assert_eq!(h.ready(2), ["ready w2"], "nothing else runs in the host");
+    let lines = h.reply(1, 1, 0, 1);
+    assert_eq!(lines[..2], ["commit t1 2..3 completed x1", "acquitted 2"]);
+    assert!(lines[2].starts_with("assign"), "{lines:?}");
+}
+
+#[test]
+fn in_threads_that_were_chosen_an_item_that_a_host_died_with_is_tried_and_a_crashed_one_is_not() {
+    let mut h = Harness::of(Supervisor::in_threads(policy(1)));
+    h.feed_known(2, &[host_died(0, 1), crashed_before(1)]);
+    h.step(Input::SourceEnded);
+    assert_eq!(h.ready(1), ["ready w1", "assign w1 l1 0..1 #2"]);
+    h.reply(1, 1, 0, 1);
+    h.exit(1, cofferdam_pipeline_core::Exit::Stopped, &[]);
+    h.commit_all();
+    assert!(h.log.last().unwrap().contains("1 stay pending"), "{:?}", h.log.last());
 }
 
 #[test]

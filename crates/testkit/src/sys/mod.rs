@@ -7,9 +7,9 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(crate) use unix::{garbage, raise};
+pub(crate) use unix::{garbage, kill_parent, raise};
 #[cfg(windows)]
-pub(crate) use windows::{garbage, raise};
+pub(crate) use windows::{garbage, kill_parent, raise};
 
 /// Writes to address 8: no debug assertion of the compiler is in the way there, as it is at 0.
 pub(crate) fn segv() {
