@@ -1,4 +1,5 @@
-//! A worker that the kernel ends for want of memory is told from one that a stranger killed.
+//! A worker that the kernel ends for want of memory is told from one that a stranger killed. Needs root and control groups of
+//! version 1, so it is built on demand: `cargo test -p cofferdam-isolation --features root-tests --test out_of_memory`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 #![cfg(target_os = "linux")]
 
@@ -51,7 +52,6 @@ impl Drop for Group {
 }
 
 #[test]
-#[ignore = "needs root and control groups of version 1: the stage `root` of .ci/run runs it"]
 fn a_worker_that_uses_up_the_memory_of_its_group_is_out_of_memory_and_a_killed_one_is_not() {
     let _group = Group::enter();
     let mut host = Host::new();
