@@ -117,10 +117,10 @@ impl Supervisor {
         case.charge_failure();
         if case.cancelled {
             self.settle_cancelled(&case, turn);
-            return match failure.kind {
-                FailureKind::Fatal => self.end(Ended::Fatal(failure), turn),
-                _ => (),
-            };
+            if failure.kind == FailureKind::Fatal {
+                self.end(Ended::Fatal(failure), turn);
+            }
+            return;
         }
         let retry_after = match failure.kind {
             FailureKind::Transient | FailureKind::Offline => Some(Duration::ZERO),
