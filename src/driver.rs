@@ -175,6 +175,7 @@ impl Driver {
             }
             Command::TakeBack(worker, lease) => self.fleet.take_back(worker, lease),
             Command::SetPaused(worker, paused) => self.fleet.set_paused(worker, paused),
+            Command::CancelItem(worker, lease, offset) => self.fleet.cancel_item(worker, lease, offset),
             Command::Stop(worker) => self.fleet.stop(worker),
             Command::Kill(worker, why) => self.fleet.kill(worker, why),
             Command::Commit(commit) => return self.ledger.submit(commit, now).map(Input::from),
@@ -216,6 +217,7 @@ impl Driver {
             | Input::StoreRecovered
             | Input::StoreFailed(_)
             | Input::Control(_)
+            | Input::CancelItem(_)
             | Input::Tick
             | Input::ClockGap(_) => {}
         }
@@ -245,6 +247,7 @@ impl Driver {
             completed: counts.completed,
             failed: counts.failed,
             quarantined: counts.quarantined,
+            cancelled: counts.cancelled,
             resumed: self.base.plan.done,
             waiting: counters.waiting,
             attempts: counters.attempts,
@@ -282,6 +285,7 @@ impl Driver {
             Ended::Drained
             | Ended::Cancelled
             | Ended::Fatal(_)
+            | Ended::FailureBudget { .. }
             | Ended::SourceFailed(_)
             | Ended::StoreFailed(_)
             | Ended::WorkersUnavailable(_) => JobState::Interrupted,
@@ -304,6 +308,7 @@ impl Driver {
             completed: counts.completed,
             failed: counts.failed,
             quarantined: counts.quarantined,
+            cancelled: counts.cancelled,
             resumed: snapshot.resumed,
             attempts: snapshot.attempts,
             crashes: snapshot.crashes.clone(),

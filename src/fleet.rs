@@ -62,6 +62,10 @@ impl Fleet {
         self.of(worker).set_paused(worker, paused);
     }
 
+    pub fn cancel_item(&mut self, worker: WorkerId, lease: LeaseId, offset: u32) {
+        self.of(worker).cancel_item(worker, lease, offset);
+    }
+
     pub fn stop(&mut self, worker: WorkerId) {
         self.of(worker).stop(worker);
     }

@@ -7,8 +7,8 @@ use crate::shared::Shared;
 use crate::{Events, JobError, Report, Snapshot};
 use cofferdam_checkpoint::JobStore;
 use cofferdam_ipc::Codec;
-use cofferdam_pipeline_core::Processor;
 use cofferdam_pipeline_core::supervisor::Control;
+use cofferdam_pipeline_core::{Key, Processor};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -76,6 +76,11 @@ impl<P: Processor> JobHandle<P> {
         self.control.cancel();
     }
 
+    /// [`JobControl::cancel_item`]
+    pub fn cancel_item(&self, key: Key) {
+        self.control.cancel_item(key);
+    }
+
     /// Blocks until the job is over.
     ///
     /// # Errors
@@ -137,6 +142,14 @@ impl JobControl {
     /// Stops open items (killed after the grace), then ends the job; what is unfinished stays pending.
     pub fn cancel(&self) {
         self.inbox.control(Control::Cancel);
+    }
+
+    /// Cancels one item, wherever it is: waiting, or inside a worker, where `cx.check()` fails and the worker is killed after the
+    /// grace if that does not end it. Its outcome is then [`crate::OutcomeResult::Cancelled`] and counts like any other. An item that
+    /// ends before that keeps its own outcome; of an item that the source has not delivered it is remembered until the
+    /// source or the run ends.
+    pub fn cancel_item(&self, key: Key) {
+        self.inbox.cancel_item(key);
     }
 
     /// The job as of a moment ago.

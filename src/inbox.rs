@@ -2,8 +2,8 @@
 
 use cofferdam_checkpoint::StoreError;
 use cofferdam_pipeline_core::supervisor::{Control, Input};
-use cofferdam_pipeline_core::{WorkerEvent, WorkerId};
-use std::collections::VecDeque;
+use cofferdam_pipeline_core::{Key, WorkerEvent, WorkerId};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(crate) struct Arrived {
 struct Waiting {
     arrived: Arrived,
     worker_events: usize,
+    /// Items among `arrived` that are to be cancelled: the same one twice must not fill the memory.
+    cancelled: HashSet<Key>,
     woken: bool,
     closed: bool,
 }
@@ -66,6 +68,15 @@ impl Inbox {
         self.wake(waiting);
     }
 
+    /// A wish of the host about one item.
+    pub fn cancel_item(&self, key: Key) {
+        let mut waiting = self.lock();
+        if !waiting.closed && waiting.cancelled.insert(key.clone()) {
+            waiting.arrived.inputs.push_back(Input::CancelItem(key));
+        }
+        self.wake(waiting);
+    }
+
     /// The store made everything up to `ticket` durable. Never blocks: the store's writer thread calls it.
     pub fn durable(&self, ticket: u64, lsn: u64) {
         let mut waiting = self.lock();
@@ -92,6 +103,7 @@ impl Inbox {
         }
         waiting.woken = false;
         waiting.worker_events = 0;
+        waiting.cancelled.clear();
         self.room.notify_all();
         std::mem::take(&mut waiting.arrived)
     }

@@ -12,11 +12,11 @@ use cofferdam_checkpoint::{CommitEvent, Durability, JobStore, Store, StoreOption
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::{ChildExecutor, ChildSettings, ThreadExecutor, ThreadSettings, WorkerProgram};
 use cofferdam_pipeline_core::{
-    Executor, ItemSource, Keying, Policy, Processor, RetryPolicy, Supervisor, WorkerSink,
+    Executor, FailureBudget, ItemSource, Keying, Policy, Processor, RetryPolicy, Supervisor, WorkerSink,
 };
 use std::ffi::OsString;
 use std::marker::PhantomData;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,6 +144,20 @@ impl<P: Processor> Job<P> {
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.policy.retry = retry;
+        self
+    }
+
+    /// When so many items have failed that the rest is not worth trying. Default: never.
+    #[must_use]
+    pub fn failure_budget(mut self, budget: FailureBudget) -> Self {
+        self.policy.failure_budget = Some(budget);
+        self
+    }
+
+    /// Items after which a worker is replaced by a fresh one, for processors that grow; 0 counts as 1. Default: never.
+    #[must_use]
+    pub fn items_per_worker_max(mut self, items: u64) -> Self {
+        self.policy.items_per_worker_max = Some(NonZeroU64::new(items).unwrap_or(NonZeroU64::MIN));
         self
     }
 

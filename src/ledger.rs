@@ -178,6 +178,7 @@ fn batch_of(commit: &Commit) -> Result<Batch<'_>, StoreError> {
         Settled::Completed(outputs) => Batch::completed(identities, range.clone(), *attempts, outputs),
         Settled::Failed(evidence) => set_aside(commit, OutcomeKind::Failed, evidence),
         Settled::Quarantined(evidence) => set_aside(commit, OutcomeKind::Quarantined, evidence),
+        Settled::Cancelled(evidence) => set_aside(commit, OutcomeKind::Cancelled, evidence),
     }
 }
 

@@ -26,8 +26,9 @@ pub use cofferdam_ipc::Codec;
 pub use cofferdam_isolation::{IsolationError, WorkerProgram};
 pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
-    Context, Event, EventKind, Evidence, Exit, Failure, FailureKind, Fingerprint, Interrupted, ItemSource,
-    Key, Keying, Policy, Processor, RetryPolicy, SourceError, SourceItem, StartContext, dense, keyed,
+    Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget, FailureKind, Fingerprint, Interrupted,
+    ItemSource, Key, Keying, Policy, Processor, RetryPolicy, SourceError, SourceItem, StartContext, dense,
+    keyed,
 };
 pub use error::JobError;
 pub use events::Events;

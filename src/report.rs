@@ -20,6 +20,8 @@ pub struct Report {
     pub failed: u64,
     /// Outcomes of the whole job: quarantined.
     pub quarantined: u64,
+    /// Outcomes of the whole job: cancelled one by one.
+    pub cancelled: u64,
     /// Outcomes that were there when this run began.
     pub resumed: u64,
     /// Attempts of this run.

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub failed: u64,
     /// Durable outcomes of the whole job: quarantined.
     pub quarantined: u64,
+    /// Durable outcomes of the whole job: cancelled one by one.
+    pub cancelled: u64,
     /// Outcomes that were there when this run began.
     pub resumed: u64,
     /// Items that wait for another attempt.

@@ -25,6 +25,8 @@ pub enum KillReason {
     ProtocolViolation,
     /// The job was cancelled.
     Cancelled,
+    /// An item was cancelled and did not end by itself.
+    ItemCancelled,
     /// The job is over and the worker did not leave by itself.
     JobOver,
 }

@@ -87,6 +87,32 @@ impl Identities {
         }
     }
 
+    /// The position of the item with this key, of those at `range`.
+    #[must_use]
+    pub fn find(&self, key: &Key, range: Range<u32>) -> Option<u32> {
+        match (self, key) {
+            (Self::Ordinals(runs), Key::Ordinal(ordinal)) => {
+                let mut position = 0;
+                let places = runs.iter().map(|run| {
+                    let first = position;
+                    position += run.count;
+                    (first, run)
+                });
+                places
+                    .filter_map(|(first, run)| {
+                        let offset = u32::try_from(ordinal.checked_sub(run.first)?).ok()?;
+                        (offset < run.count).then_some(first + offset)
+                    })
+                    .find(|position| range.contains(position))
+            }
+            (Self::Keys(table), Key::Bytes(wanted)) => {
+                let mut positions = range;
+                positions.find(|&position| *table.get(position).0 == **wanted)
+            }
+            (Self::Ordinals(_), Key::Bytes(_)) | (Self::Keys(_), Key::Ordinal(_)) => None,
+        }
+    }
+
     /// The fingerprint of the item at `position`.
     #[must_use]
     pub fn fingerprint(&self, position: u32) -> Option<Fingerprint> {

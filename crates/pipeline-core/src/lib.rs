@@ -34,7 +34,7 @@ pub use failure::{Failure, FailureKind};
 pub use identity::{Identities, KeyTable, OrdinalRun};
 pub use item::{Fingerprint, ItemIndex, Key, LeaseId, SlotNumber, WorkerId};
 pub use outcome::{Evidence, OutcomeKind};
-pub use policy::{LeaseLimits, Policy, RestartBudget, RetryPolicy};
+pub use policy::{FailureBudget, LeaseLimits, Policy, RestartBudget, RetryPolicy};
 pub use processor::Processor;
 pub use saved_state::{SAVED_STATE_BYTES_MAX, SavedState};
 pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, keyed};

@@ -1,6 +1,6 @@
 //! The rules of a job: how many workers, how long, how often, how much.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 /// All knobs of the supervisor, with defaults that suit a desktop app.
@@ -24,6 +24,10 @@ pub struct Policy {
     pub foreign_kills_max: u32,
     /// Deaths of workers that no item is to blame for.
     pub restarts: RestartBudget,
+    /// When so many items have failed that the rest is not worth trying; `None` for never.
+    pub failure_budget: Option<FailureBudget>,
+    /// Items after which a worker is replaced by a fresh one, for processors that grow; `None` for never.
+    pub items_per_worker_max: Option<NonZeroU64>,
     /// Sizes of leases.
     pub lease: LeaseLimits,
     /// Outputs that wait for their commit, in bytes; no lease is handed out beyond it.
@@ -56,6 +60,30 @@ pub struct RestartBudget {
     pub backoff_first: Duration,
 }
 
+/// When to give a job up: more than so many of the items that this run settled failed or were quarantined, or more than such a
+/// share of them. What was cancelled counts as neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureBudget {
+    /// Tolerated in all.
+    pub failures_max: Option<u64>,
+    /// Tolerated of 100 settled items.
+    pub percent_max: Option<u8>,
+    /// The share counts once so many items are settled.
+    pub percent_after: u64,
+}
+
+impl FailureBudget {
+    /// Whether `failures` of `settled` items are too many.
+    #[must_use]
+    pub fn is_exceeded(&self, failures: u64, settled: u64) -> bool {
+        let by_share = |percent: u8| {
+            settled >= self.percent_after
+                && u128::from(failures) * 100 > u128::from(settled) * u128::from(percent)
+        };
+        self.failures_max.is_some_and(|max| failures > max) || self.percent_max.is_some_and(by_share)
+    }
+}
+
 /// Sizes of leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseLimits {
@@ -81,6 +109,8 @@ impl Default for Policy {
             crashes_max: 2,
             foreign_kills_max: 5,
             restarts: RestartBudget::default(),
+            failure_budget: None,
+            items_per_worker_max: None,
             lease: LeaseLimits::default(),
             uncommitted_bytes_max: 16 << 20,
             waiting_items_max: 1024,

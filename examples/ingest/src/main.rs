@@ -72,9 +72,11 @@ fn conclude(args: &Args, finished: &Finished) -> ExitCode {
         }
         Ended::Complete => ExitCode::SUCCESS,
         Ended::Drained | Ended::Cancelled => ExitCode::from(signals::INTERRUPTED as u8),
-        Ended::Fatal(_) | Ended::SourceFailed(_) | Ended::StoreFailed(_) | Ended::WorkersUnavailable(_) => {
-            fail(&run::describe(&finished.ended))
-        }
+        Ended::Fatal(_)
+        | Ended::FailureBudget { .. }
+        | Ended::SourceFailed(_)
+        | Ended::StoreFailed(_)
+        | Ended::WorkersUnavailable(_) => fail(&run::describe(&finished.ended)),
     }
 }
 

@@ -290,6 +290,9 @@ pub fn describe(ended: &Ended) -> String {
         Ended::Drained => "interrupted after the open items; run this again to go on".to_owned(),
         Ended::Cancelled => "stopped; run this again to go on".to_owned(),
         Ended::Fatal(failure) => format!("no item can succeed: {}", failure.message),
+        Ended::FailureBudget { failures, settled } => {
+            format!("{failures} of {settled} items failed: too many")
+        }
         Ended::SourceFailed(why) => format!("the folders could not be read to their end: {why}"),
         Ended::StoreFailed(why) => format!("the store failed: {why}"),
         Ended::WorkersUnavailable(why) => format!("no worker can be kept alive: {why}"),

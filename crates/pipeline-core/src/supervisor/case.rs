@@ -20,6 +20,8 @@ pub(super) struct Case {
     pub(super) record: Prior,
     /// What its last attempt saved.
     pub(super) saved_state: Option<SavedState>,
+    /// The host does not want it any more.
+    pub(super) cancelled: bool,
     /// Attempts made so far; acquittal refunds crashes but not these.
     pub(super) attempts: u32,
     /// Deaths of a ready worker with nothing open while this item was next in line.
@@ -41,6 +43,7 @@ impl Case {
             position,
             record,
             saved_state: None,
+            cancelled: false,
             attempts: 0,
             strikes: 0,
             lone_kills: 0,

@@ -21,6 +21,8 @@ pub enum Command {
     TakeBack(WorkerId, LeaseId),
     /// [`crate::Executor::set_paused`]
     SetPaused(WorkerId, bool),
+    /// [`crate::Executor::cancel_item`]
+    CancelItem(WorkerId, LeaseId, u32),
     /// [`crate::Executor::stop`]
     Stop(WorkerId),
     /// [`crate::Executor::kill`]
@@ -77,6 +79,8 @@ pub enum Settled {
     Failed(Evidence),
     /// Ended its worker once too often.
     Quarantined(Evidence),
+    /// The host does not want it any more.
+    Cancelled(Evidence),
 }
 
 /// Why a job ended.
@@ -90,6 +94,13 @@ pub enum Ended {
     Cancelled,
     /// A processor said that no item can succeed; the rest is pending.
     Fatal(Failure),
+    /// More items failed than the policy tolerates; the rest is pending.
+    FailureBudget {
+        /// Items of this run that failed or were quarantined.
+        failures: u64,
+        /// Items that this run settled.
+        settled: u64,
+    },
     /// The source broke; the rest is pending.
     SourceFailed(String),
     /// The store is lost; what was committed is safe, the rest is pending.

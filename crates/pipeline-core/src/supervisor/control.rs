@@ -152,6 +152,16 @@ impl Supervisor {
         }
     }
 
+    /// Counts what is durable: what the job ended with stays true.
+    pub(super) fn end_if_too_many_failed(&mut self, turn: &mut Turn<'_>) {
+        let Some(budget) = &self.policy.failure_budget else { return };
+        let failures = self.ledger.failed + self.ledger.quarantined;
+        let settled = self.ledger.completed + failures;
+        if budget.is_exceeded(failures, settled) {
+            self.end(Ended::FailureBudget { failures, settled }, turn);
+        }
+    }
+
     pub(super) fn end_if_nothing_is_left(&mut self, turn: &mut Turn<'_>) {
         let settled = self.source != Source::Open && self.outstanding() == 0;
         match &self.phase {
@@ -172,9 +182,9 @@ impl Supervisor {
     fn how_settled(&self) -> Ended {
         match &self.source {
             Source::Failed(why) => Ended::SourceFailed(why.clone()),
-            Source::Open | Source::Ended if self.parked > 0 => Ended::WorkersUnavailable(format!(
+            Source::Open | Source::Ended if !self.parked.is_empty() => Ended::WorkersUnavailable(format!(
                 "items that ended a worker do not run inside the host: {} stay pending until a worker process can try them",
-                self.parked
+                self.parked.len()
             )),
             Source::Open | Source::Ended => Ended::Complete,
         }

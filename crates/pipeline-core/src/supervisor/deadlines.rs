@@ -15,7 +15,7 @@ impl Supervisor {
         let item_limit = self.running_item_limit();
         let of_workers = self.workers.iter().flat_map(|worker| {
             let of_items = item_limit.and_then(|limit| worker.item_deadline(limit));
-            [worker.state_deadline(), of_items].into_iter().flatten()
+            [worker.state_deadline(), worker.cancel_deadline, of_items].into_iter().flatten()
         });
         // A delay that is over is no deadline: then something else is missing before the next worker may start.
         let restart = Some(self.restarts.not_before()).filter(|&at| at > self.now && self.is_hiring());
@@ -28,6 +28,7 @@ impl Supervisor {
         // Backwards: a verdict removes its worker.
         for at in (0..self.workers.len()).rev() {
             self.expire_item(at, turn);
+            self.expire_cancelled(at, turn);
             if self.workers[at].state_deadline().is_some_and(|deadline| deadline <= turn.now) {
                 self.expire_state(at, turn);
             }

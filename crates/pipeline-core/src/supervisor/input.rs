@@ -1,6 +1,6 @@
 //! What the supervisor is told.
 
-use crate::{Chunk, ItemIndex, Observation, SavedState, WorkerEvent, WorkerId};
+use crate::{Chunk, ItemIndex, Key, Observation, SavedState, WorkerEvent, WorkerId};
 use std::sync::Arc;
 
 /// One thing that happened. The driver passes inputs in the order in which it learned of them, events before timers.
@@ -36,6 +36,8 @@ pub enum Input {
     StoreFailed(String),
     /// The host wants something.
     Control(Control),
+    /// The host does not want this item any more; idempotent in every state of the item. Without effect once it is settled.
+    CancelItem(Key),
     /// Time has passed; see [`super::Supervisor::next_deadline`].
     Tick,
     /// The machine or the host stood still for this long (suspend, debugger): extends every deadline.

@@ -31,6 +31,7 @@ pub(super) struct Ledger {
     pub(super) completed: u64,
     pub(super) failed: u64,
     pub(super) quarantined: u64,
+    pub(super) cancelled: u64,
 }
 
 #[derive(Debug)]
@@ -70,6 +71,7 @@ impl Ledger {
             Settled::Completed(outputs) => (OutcomeKind::Completed, outputs.len()),
             Settled::Failed(evidence) => (OutcomeKind::Failed, evidence_bytes(evidence)),
             Settled::Quarantined(evidence) => (OutcomeKind::Quarantined, evidence_bytes(evidence)),
+            Settled::Cancelled(evidence) => (OutcomeKind::Cancelled, evidence_bytes(evidence)),
         };
         let bytes = bytes.saturating_add(COMMIT_BYTES);
         self.tickets += 1;
@@ -82,7 +84,7 @@ impl Ledger {
 
     /// All tickets up to `through` are durable.
     pub(super) fn committed(&mut self, through: u64, turn: &mut Turn<'_>) {
-        let (mut completed, mut failed, mut quarantined) = (0, 0, 0);
+        let (mut completed, mut failed, mut quarantined, mut cancelled) = (0, 0, 0, 0);
         while self.tickets - (self.uncommitted.len() as u64) < through {
             let Some(durable) = self.uncommitted.pop_front() else { break };
             self.uncommitted_bytes -= durable.bytes;
@@ -90,16 +92,18 @@ impl Ledger {
                 OutcomeKind::Completed => completed += durable.count,
                 OutcomeKind::Failed => failed += durable.count,
                 OutcomeKind::Quarantined => quarantined += durable.count,
-                OutcomeKind::Cancelled => unreachable!("the supervisor commits no cancelled items"),
+                OutcomeKind::Cancelled => cancelled += durable.count,
             }
         }
         self.completed += completed;
         self.failed += failed;
         self.quarantined += quarantined;
+        self.cancelled += cancelled;
         for (kind, count) in [
             (OutcomeKind::Completed, completed),
             (OutcomeKind::Failed, failed),
             (OutcomeKind::Quarantined, quarantined),
+            (OutcomeKind::Cancelled, cancelled),
         ] {
             if count > 0 {
                 turn.emit(EventKind::Committed { kind, count });

@@ -1,5 +1,6 @@
 //! The supervisor: a pure state machine from (state, input, now) to commands. Its rules are in `docs/supervisor.md`.
 
+mod cancel;
 mod case;
 mod command;
 mod control;
@@ -27,7 +28,7 @@ pub use input::{Control, Input, Prior};
 pub use phase::Phase;
 pub use view::{WorkerState, WorkerView};
 
-use crate::{Chunk, EventKind, Policy, Time, WorkerEvent, WorkerId};
+use crate::{Chunk, EventKind, Key, Policy, Time, WorkerEvent, WorkerId};
 use case::Case;
 use kills::Kills;
 use ledger::{Ledger, StoreState};
@@ -35,7 +36,7 @@ use pace::Pace;
 use ready::ReadyQueue;
 use restart::Restarts;
 use retry::{Retries, SplitMix};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use worker::Worker;
 
@@ -59,7 +60,9 @@ pub struct Supervisor {
     /// Cases that must run alone in a fresh worker.
     trials: VecDeque<Case>,
     /// Items that stay pending because they may not run inside the host.
-    parked: u64,
+    parked: VecDeque<Case>,
+    /// Items that were cancelled before the source delivered them.
+    cancelled_ahead: HashSet<Key>,
     pace: Pace,
     restarts: Restarts,
     kills: Kills,
@@ -83,6 +86,8 @@ pub struct Counters {
     pub failed: u64,
     /// Durable outcomes of this session, quarantined.
     pub quarantined: u64,
+    /// Durable outcomes of this session, cancelled.
+    pub cancelled: u64,
     /// Attempts that began (their result or their crash was seen).
     pub attempts: u64,
     /// Items that wait for another attempt or a trial.
@@ -164,7 +169,8 @@ impl Supervisor {
             due: VecDeque::new(),
             retries: Retries::default(),
             trials: VecDeque::new(),
-            parked: 0,
+            parked: VecDeque::new(),
+            cancelled_ahead: HashSet::new(),
             pace: Pace::new(&policy.lease),
             restarts: Restarts::new(policy.restarts.clone()),
             kills: Kills::default(),
@@ -207,6 +213,7 @@ impl Supervisor {
             Input::StoreRecovered => self.store_recovered(turn),
             Input::StoreFailed(why) => self.store_failed(why, turn),
             Input::Control(control) => self.control(control, turn),
+            Input::CancelItem(key) => self.cancel_item(key, turn),
             Input::Tick => self.expire(turn),
             Input::ClockGap(gap) => self.extend(gap),
         }
@@ -218,6 +225,7 @@ impl Supervisor {
             self.come_due(case, turn);
         }
         self.hasten_last_trials(turn);
+        self.end_if_too_many_failed(turn);
         self.end_if_nothing_is_left(turn);
         self.schedule(turn);
         self.finish_if_at_rest(turn);
@@ -245,6 +253,7 @@ impl Supervisor {
             self.source = how;
         }
         self.chunks_asked = 0;
+        self.cancelled_ahead.clear();
     }
 
     fn fed(&mut self, chunk: &Arc<Chunk>, priors: Vec<Prior>, turn: &mut Turn<'_>) {
@@ -259,15 +268,18 @@ impl Supervisor {
             from = position + 1;
         }
         self.ready.push_back(chunk.clone(), from..chunk.len());
+        self.cancel_arrived(chunk, turn);
     }
 
     /// Puts a case where it waits for its next attempt.
     fn admit(&mut self, mut case: Case, turn: &mut Turn<'_>) {
         self.bound_saved_states(&mut case);
-        if case.record.host_deaths >= case::HOST_DEATHS_MAX {
+        if case.cancelled {
+            self.settle_cancelled(&case, turn);
+        } else if case.record.host_deaths >= case::HOST_DEATHS_MAX {
             self.convict_of_host_deaths(&case, turn);
         } else if self.isolation.keeps_out(&case) {
-            self.parked += 1;
+            self.parked.push_back(case);
         } else if case.must_go_last() {
             self.await_the_others(case, turn);
         } else if case.is_suspect() {
@@ -297,7 +309,8 @@ impl Supervisor {
             completed: self.ledger.completed,
             failed: self.ledger.failed,
             quarantined: self.ledger.quarantined,
-            waiting: self.waiting() + self.parked,
+            cancelled: self.ledger.cancelled,
+            waiting: self.waiting() + self.parked.len() as u64,
             workers_ready: self.workers.iter().filter(|w| matches!(w.state, worker::State::Ready(_))).count()
                 as u32,
             ..self.counters.clone()

@@ -1,6 +1,6 @@
 //! Items without a history that no worker holds, in source order.
 
-use crate::Chunk;
+use crate::{Chunk, Key};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -70,6 +70,28 @@ impl ReadyQueue {
         self.items -= u64::from(taken.range.end - taken.range.start);
         self.bytes -= taken.chunk.slice_len(&taken.range);
         Some(taken)
+    }
+
+    /// Takes out the item with this key.
+    pub(super) fn remove(&mut self, key: &Key) -> Option<(Arc<Chunk>, u32)> {
+        let found = self.runs.iter().enumerate().find_map(|(at, run)| {
+            let position = run.chunk.identities().find(key, run.range.clone())?;
+            Some((at, position))
+        });
+        let (at, position) = found?;
+        let run = &mut self.runs[at];
+        let chunk = run.chunk.clone();
+        let behind = position + 1..run.range.end;
+        run.range.end = position;
+        if !behind.is_empty() {
+            self.runs.insert(at + 1, Run { chunk: chunk.clone(), range: behind });
+        }
+        if self.runs[at].range.is_empty() {
+            self.runs.remove(at);
+        }
+        self.items -= 1;
+        self.bytes -= chunk.slice_len(&(position..position + 1));
+        Some((chunk, position))
     }
 
     fn count_in(&mut self, chunk: &Chunk, range: &Range<u32>) {

@@ -77,7 +77,7 @@ impl Supervisor {
         let lease = &mut worker.leases[lease_at];
         lease.settle(offset, 1);
         if failure.kind == FailureKind::Interrupted && asked {
-            self.give_back_one(at, lease_at, offset);
+            self.give_back_one(at, lease_at, offset, turn);
         } else {
             let case = lease.take_case(offset);
             self.counters.attempts += 1;
@@ -99,11 +99,11 @@ impl Supervisor {
     }
 
     /// An item that was interrupted because its worker was asked to leave is pending again, uncharged.
-    fn give_back_one(&mut self, at: usize, lease_at: usize, offset: u32) {
+    fn give_back_one(&mut self, at: usize, lease_at: usize, offset: u32, turn: &mut Turn<'_>) {
         let lease = &mut self.workers[at].leases[lease_at];
         if lease.has_case(offset) {
             let case = lease.take_case(offset);
-            self.resume_case(case);
+            self.resume_case(case, turn);
         } else {
             self.ready.push_front(&lease.chunk, lease.positions(offset, offset + 1));
         }
@@ -115,6 +115,13 @@ impl Supervisor {
             turn.emit(EventKind::Acquitted(case.index()));
         }
         case.charge_failure();
+        if case.cancelled {
+            self.settle_cancelled(&case, turn);
+            if failure.kind == FailureKind::Fatal {
+                self.end(Ended::Fatal(failure), turn);
+            }
+            return;
+        }
         let retry_after = match failure.kind {
             FailureKind::Transient | FailureKind::Offline => Some(Duration::ZERO),
             FailureKind::RateLimited { retry_after } => Some(retry_after),
@@ -171,8 +178,9 @@ impl Supervisor {
         lease.take_back = TakeBack::Answered;
         if from < lease.len {
             let (chunk, given_up) = (lease.chunk.clone(), lease.give_up(from, &BTreeSet::new()));
-            self.take_in(&chunk, given_up);
+            self.take_in(&chunk, given_up, turn);
         }
+        self.interrupt_cancelled(at, lease_at, turn);
         self.close_if_settled(at, lease_at);
     }
 
@@ -240,6 +248,7 @@ impl Supervisor {
         worker.leases.remove(lease_at);
         if worker.leases.is_empty() && matches!(worker.state, State::Ready(Duty::Trial)) {
             worker.state = State::Ready(Duty::Open);
+            worker.retire_after(self.policy.items_per_worker_max);
         }
     }
 }

@@ -43,6 +43,11 @@ impl Retries {
         late.into_iter().for_each(|(_, case)| self.push(due, case));
     }
 
+    /// Takes out a case.
+    pub(super) fn remove(&mut self, which: impl Fn(&Case) -> bool) -> Option<Case> {
+        self.waiting.extract_if(.., |_, case| which(case)).next().map(|(_, case)| case)
+    }
+
     /// The clock stood still for `gap`.
     pub(super) fn extend(&mut self, gap: Duration) {
         self.waiting = std::mem::take(&mut self.waiting)

@@ -92,7 +92,9 @@ impl Supervisor {
 
     /// Items that the next lease of a worker should hold.
     fn lease_items(&self, worker: &Worker) -> u32 {
-        let items = self.pace.lease_items(self.left());
+        let left =
+            self.policy.items_per_worker_max.map_or(u64::MAX, |max| max.get().saturating_sub(worker.items));
+        let items = self.pace.lease_items(self.left()).min(u32::try_from(left).unwrap_or(u32::MAX));
         if self.has_slots() {
             let room = self.load_max() - self.load(worker);
             items.min(UNORDERED_ITEMS_MAX).min(u32::try_from(room).unwrap_or(u32::MAX))
@@ -138,6 +140,8 @@ impl Supervisor {
             worker.busy_since = turn.now;
         }
         worker.used = true;
+        worker.items += u64::from(lease.len);
+        worker.retire_after(self.policy.items_per_worker_max);
         worker.leases.push_back(lease);
         turn.push(Command::Assign(worker.id, assignment));
     }

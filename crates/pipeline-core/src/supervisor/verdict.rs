@@ -44,6 +44,7 @@ impl Supervisor {
         }
         worker.told_to_leave |= match reason {
             KillReason::TimeLimit(TimeLimit::Item | TimeLimit::Stop, _)
+            | KillReason::ItemCancelled
             | KillReason::Cancelled
             | KillReason::JobOver => true,
             KillReason::TimeLimit(TimeLimit::Start, _) | KillReason::ProtocolViolation => false,
@@ -102,7 +103,7 @@ impl Supervisor {
         if exit.is_foreign_kill() {
             self.note_kill(cases.iter().map(|(case, _)| case), turn);
         }
-        self.give_back(&mut worker, &charged);
+        self.give_back(&mut worker, &charged, turn);
         if unexplained {
             self.unexplained_death(&exit, turn);
         }
@@ -139,6 +140,9 @@ impl Supervisor {
     fn charge_kill(&mut self, mut case: Case, lived: Duration, conviction: Conviction, turn: &mut Turn<'_>) {
         self.counters.attempts += 1;
         let follows = case.charge_foreign_kill(&self.kills, turn.now, self.policy.foreign_kills_max);
+        if case.cancelled {
+            return self.settle_cancelled(&case, turn);
+        }
         if follows && conviction.certain {
             return self.quarantine(&case, conviction.evidence, turn);
         }
@@ -150,6 +154,9 @@ impl Supervisor {
     fn charge(&mut self, mut case: Case, conviction: Conviction, turn: &mut Turn<'_>) {
         self.counters.attempts += 1;
         case.charge_crash();
+        if case.cancelled {
+            return self.settle_cancelled(&case, turn);
+        }
         if conviction.certain && case.record.crashes >= self.policy.crashes_max {
             return self.quarantine(&case, conviction.evidence, turn);
         }
@@ -189,26 +196,29 @@ impl Supervisor {
     }
 
     /// Everything that is not charged is pending again, in its old order, in front of what was never handed out.
-    fn give_back(&mut self, worker: &mut Worker, charged: &[Charged<'_>]) {
+    fn give_back(&mut self, worker: &mut Worker, charged: &[Charged<'_>], turn: &mut Turn<'_>) {
         while let Some(mut lease) = worker.leases.pop_back() {
             let gone = charged.iter().filter(|c| c.lease == lease.id).map(|c| c.offset).collect();
             let given_up = lease.give_up(0, &gone);
-            self.take_in(&lease.chunk, given_up);
+            self.take_in(&lease.chunk, given_up, turn);
         }
     }
 
     /// What a lease gave up is pending again, uncharged.
-    pub(super) fn take_in(&mut self, chunk: &Arc<Chunk>, given_up: GivenUp) {
+    pub(super) fn take_in(&mut self, chunk: &Arc<Chunk>, given_up: GivenUp, turn: &mut Turn<'_>) {
         for run in given_up.runs.into_iter().rev() {
             self.ready.push_front(chunk, run);
         }
         for case in given_up.cases.into_iter().rev() {
-            self.resume_case(case);
+            self.resume_case(case, turn);
         }
     }
 
     /// A case that was handed out and not tried waits where it waited before, first in line.
-    pub(super) fn resume_case(&mut self, mut case: Case) {
+    pub(super) fn resume_case(&mut self, mut case: Case, turn: &mut Turn<'_>) {
+        if case.cancelled {
+            return self.settle_cancelled(&case, turn);
+        }
         self.bound_saved_states(&mut case);
         if case.is_suspect() { self.await_trial(case, true) } else { self.due.push_front(case) }
     }
@@ -231,7 +241,9 @@ fn verdict(worker: &Worker, exit: &Exit) -> Exit {
         (true, false, KillReason::ProtocolViolation) => {
             Exit::ProtocolViolation("a message that does not fit its leases or its state".into())
         }
-        (true, false, reason @ (KillReason::Cancelled | KillReason::JobOver)) => Exit::Killed(reason),
+        (true, false, reason @ (KillReason::Cancelled | KillReason::ItemCancelled | KillReason::JobOver)) => {
+            Exit::Killed(reason)
+        }
     }
 }
 

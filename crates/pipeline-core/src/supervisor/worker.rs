@@ -4,6 +4,7 @@ use super::case::Case;
 use super::lease::Lease;
 use crate::{KillReason, LeaseId, OpenItem, SlotNumber, Time, WorkerId};
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Open items of one worker that are looked at; a hostile recorder may claim any number.
@@ -90,6 +91,10 @@ pub(super) struct Worker {
     /// Since when it has been working on what it works on now.
     pub(super) busy_since: Time,
     clocks: Vec<ItemClock>,
+    /// When it is killed because cancelled items have not ended.
+    pub(super) cancel_deadline: Option<Time>,
+    /// Items that it was given so far.
+    pub(super) items: u64,
 }
 
 impl Worker {
@@ -105,12 +110,22 @@ impl Worker {
             paused: false,
             busy_since: now,
             clocks: Vec::new(),
+            cancel_deadline: None,
+            items: 0,
         }
     }
 
     /// Whether it holds its place: no replacement yet.
     pub(super) fn holds_place(&self) -> bool {
         !matches!(self.state, State::Dying { .. })
+    }
+
+    /// When it was given so many items, it gets nothing more and leaves when its leases are done.
+    pub(super) fn retire_after(&mut self, items_max: Option<NonZeroU64>) {
+        let is_used_up = items_max.is_some_and(|max| self.items >= max.get());
+        if is_used_up && matches!(self.state, State::Ready(Duty::Open)) {
+            self.state = State::Ready(Duty::Retiring);
+        }
     }
 
     /// Whether it is waiting for work of any kind.
@@ -198,6 +213,7 @@ impl Worker {
             State::Ready(_) => {}
         }
         self.busy_since = self.busy_since + gap;
+        self.cancel_deadline = self.cancel_deadline.map(|deadline| deadline + gap);
         for clock in &mut self.clocks {
             clock.since = clock.since + gap;
         }

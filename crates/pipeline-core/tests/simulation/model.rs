@@ -29,6 +29,8 @@ pub struct Item {
     /// The live worker that holds it, as the supervisor must see it.
     pub holder: Option<WorkerId>,
     pub committed: bool,
+    /// The host does not want it.
+    pub cancelled: bool,
     /// A completed reply was sent; a failure was sent.
     pub replied: bool,
     pub failed: bool,
@@ -61,6 +63,7 @@ impl Model {
                 fed: false,
                 holder: None,
                 committed: false,
+                cancelled: false,
                 replied: false,
                 failed: false,
                 chargeable: 0,
@@ -157,6 +160,7 @@ impl Model {
             match &commit.settled {
                 Settled::Completed(_) => assert!(item.replied, "item {index} never completed"),
                 Settled::Failed(_) => assert!(item.failed, "item {index} never failed"),
+                Settled::Cancelled(_) => assert!(item.cancelled, "nobody cancelled item {index}"),
                 Settled::Quarantined(evidence) => {
                     let killed = item.foreign >= self.foreign_kills_max;
                     let just = item.nature.may_be_quarantined(self.crashes_max) || killed;
@@ -170,6 +174,7 @@ impl Model {
             Settled::Completed(_) => OutcomeKind::Completed,
             Settled::Failed(_) => OutcomeKind::Failed,
             Settled::Quarantined(_) => OutcomeKind::Quarantined,
+            Settled::Cancelled(_) => OutcomeKind::Cancelled,
         };
         self.commits.push((kind, count));
     }

@@ -117,6 +117,7 @@ impl World {
             }
             Message::TakeBack(lease) => self.take_back(worker, lease),
             Message::SetPaused(paused) => fake.paused = paused,
+            Message::CancelItem(lease, offset) => self.cancel_item(worker, lease, offset),
             Message::Stop => self.stop(worker),
             Message::Kill(why) => self.killed(worker, why),
         }
@@ -135,6 +136,17 @@ impl World {
             // It was reported to the end in the meantime.
             None if answers => self.tell(worker, WorkerEvent::Returned { lease, from: len }),
             None => {}
+        }
+    }
+
+    pub fn cancel_item(&mut self, worker: WorkerId, lease: LeaseId, offset: u32) {
+        let checks = self.random.chance(50);
+        let open =
+            self.fake(worker).open.iter_mut().find(|open| open.lease == lease && open.offset == offset);
+        let Some(open) = open.filter(|open| !open.ended && checks) else { return };
+        if matches!(open.fate, Fate::Completes | Fate::Hangs) {
+            open.fate = Fate::Fails(Failure::new(FailureKind::Interrupted, "told to stop"));
+            self.after(Duration::ZERO, Event::ItemEnds(worker, lease, offset));
         }
     }
 

@@ -54,6 +54,7 @@ pub enum Message {
     Assign(Assignment),
     TakeBack(LeaseId),
     SetPaused(bool),
+    CancelItem(LeaseId, u32),
     Stop,
     Kill(KillReason),
 }
@@ -187,6 +188,9 @@ impl World {
                 }
             }
             Command::SetPaused(worker, paused) => self.send(worker, Message::SetPaused(paused)),
+            Command::CancelItem(worker, lease, offset) => {
+                self.send(worker, Message::CancelItem(lease, offset))
+            }
             Command::Stop(worker) => self.send(worker, Message::Stop),
             Command::Kill(worker, why) => self.kill(worker, why),
             Command::Commit(commit) => {
@@ -301,6 +305,7 @@ fn name(input: &Input) -> &'static str {
         Input::Control(Control::Resume) => "resume",
         Input::Control(Control::Drain) => "drain",
         Input::Control(Control::Cancel) => "cancel",
+        Input::CancelItem(_) => "cancel item",
         Input::Tick => "tick",
         Input::ClockGap(_) => "clock gap",
     }

@@ -2,7 +2,7 @@
 
 use cofferdam_pipeline_core::supervisor::{Command, Commit, Control, Input, Prior, Settled, Supervisor};
 use cofferdam_pipeline_core::{
-    Buffer, Chunk, ChunkBuilder, EventKind, Exit, ExitReport, Failure, Identities, ItemIndex, LeaseId,
+    Buffer, Chunk, ChunkBuilder, EventKind, Exit, ExitReport, Failure, Identities, ItemIndex, Key, LeaseId,
     Observation, OpenItem, Policy, ReplyBatch, Time, WorkerEvent, WorkerId,
 };
 use std::num::NonZeroU32;
@@ -140,6 +140,10 @@ impl Harness {
         self.step(Input::Control(control))
     }
 
+    pub fn cancel_item(&mut self, ordinal: u64) -> Vec<String> {
+        self.step(Input::CancelItem(Key::Ordinal(ordinal)))
+    }
+
     /// Everything that was handed to the store becomes durable.
     pub fn commit_all(&mut self) -> Vec<String> {
         self.step(Input::Committed { through: self.last_ticket, lsn: self.last_ticket })
@@ -174,10 +178,25 @@ impl Harness {
         self.log.iter().rev().find_map(|line| line.strip_prefix(&prefix)).map(parse_lease)
     }
 
+    /// Items that the worker was given, by the log.
+    pub fn items_of(&self, worker: u32) -> u32 {
+        let prefix = format!("assign w{worker} l");
+        self.log.iter().filter_map(|line| line.strip_prefix(&prefix)).map(|rest| parse_lease(rest).1).sum()
+    }
+
+    /// The worker replies to everything of `count` leases from `lease` on.
+    pub fn work_off_from(&mut self, worker: u32, lease: u32, count: u32) {
+        for lease in lease..lease + count {
+            let len = self.lease_lens()[lease as usize - 1];
+            self.reply(worker, lease, 0, len);
+        }
+    }
+
     /// Lengths of all leases so far, in order.
     pub fn lease_lens(&self) -> Vec<u32> {
         self.log
             .iter()
+            .filter(|line| line.starts_with("assign"))
             .filter_map(|line| line.split_once(" l"))
             .map(|(_, rest)| parse_lease(rest).1)
             .collect()
@@ -242,6 +261,7 @@ fn line(command: &Command) -> String {
         }
         Command::TakeBack(worker, lease) => format!("take back w{} lease {}", worker.0, lease.0),
         Command::SetPaused(worker, paused) => format!("pause w{} {paused}", worker.0),
+        Command::CancelItem(worker, lease, offset) => format!("cancel w{} l{}.{offset}", worker.0, lease.0),
         Command::Stop(worker) => format!("stop w{}", worker.0),
         Command::Kill(worker, why) => format!("kill w{} {why:?}", worker.0),
         Command::Commit(c) => {
@@ -251,6 +271,7 @@ fn line(command: &Command) -> String {
                 Settled::Completed(_) => "completed".into(),
                 Settled::Failed(evidence) => format!("failed {}", evidence.kind),
                 Settled::Quarantined(evidence) => format!("quarantined {}", evidence.kind),
+                Settled::Cancelled(evidence) => evidence.kind.clone(),
             };
             format!("commit t{} {start}..{end} {how} x{}", c.ticket, c.attempts)
         }

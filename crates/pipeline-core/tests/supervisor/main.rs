@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod blame;
+mod budgets;
+mod cancel_item;
 mod failures;
 mod harness;
 mod leases;

@@ -68,7 +68,7 @@ fn run(storm: &Storm) -> Result {
     for commit in &h.commits {
         match &commit.settled {
             Settled::Completed(_) => result.completed += 1,
-            Settled::Failed(_) | Settled::Quarantined(_) => result.convicted += 1,
+            Settled::Failed(_) | Settled::Quarantined(_) | Settled::Cancelled(_) => result.convicted += 1,
         }
     }
     result
