@@ -6,7 +6,8 @@ use cofferdam_checkpoint::{JobStore, KeyRef, Lookup};
 use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::supervisor::{Input, Prior};
 use cofferdam_pipeline_core::{
-    Chunk, ChunkBuilder, Identities, ItemIndex, ItemSource, KeyTable, Keying, SourceError, SourceItem,
+    Chunk, ChunkBuilder, Fingerprint, Identities, ItemIndex, ItemSource, KeyTable, Keying, SourceError,
+    SourceItem,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -162,7 +163,7 @@ impl FeedState {
 struct Fresh<'a, T> {
     ordinal: u64,
     key: Option<&'a [u8]>,
-    fingerprint: Option<cofferdam_pipeline_core::Fingerprint>,
+    fingerprint: Option<Fingerprint>,
     prior: Option<Prior>,
     item: &'a T,
 }
@@ -203,7 +204,7 @@ where
         if !std::mem::replace(&mut checked, true) {
             round_trip(codec, &item)?;
         }
-        let prior = todo.prior(identity);
+        let prior = todo.prior(identity, fingerprint);
         let fresh = Fresh { ordinal, key: key.as_deref(), fingerprint, prior, item: &item };
         if !feed.push(codec, &fresh)? {
             break;
@@ -217,22 +218,30 @@ pub(crate) struct Todo<'a> {
     job: &'a JobStore,
     any_done: bool,
     any_note: bool,
+    any_state: bool,
     suspects: Suspects,
 }
 
 impl<'a> Todo<'a> {
     pub fn new(job: &'a JobStore, suspects: Suspects) -> Self {
-        Self { job, any_done: job.counts().total() > 0, any_note: job.has_notes(), suspects }
+        Self {
+            job,
+            any_done: job.counts().total() > 0,
+            any_note: job.has_notes(),
+            any_state: job.has_saved_states(),
+            suspects,
+        }
     }
 
-    fn wants(&self, key: KeyRef<'_>, fingerprint: Option<cofferdam_pipeline_core::Fingerprint>) -> bool {
+    fn wants(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> bool {
         !self.any_done || self.job.lookup(key, fingerprint) != Lookup::Done
     }
 
-    fn prior(&self, key: KeyRef<'_>) -> Option<Prior> {
+    fn prior(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Option<Prior> {
         let note = self.any_note.then(|| self.job.prior(key)).flatten();
         let host_suspect = self.suspects.contains(key);
-        if note.is_none() && !host_suspect {
+        let saved_state = self.any_state.then(|| self.job.saved_state(key, fingerprint)).flatten();
+        if note.is_none() && saved_state.is_none() && !host_suspect {
             return None;
         }
         let note = note.map(|note| self.suspects.clear(self.job, key, note)).unwrap_or_default();
@@ -243,7 +252,7 @@ impl<'a> Todo<'a> {
             foreign_kills: note.foreign_kills,
             host_deaths: note.host_deaths,
             host_suspect,
-            saved_state: None,
+            saved_state,
         })
     }
 }

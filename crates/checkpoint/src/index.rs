@@ -2,8 +2,9 @@
 
 use crate::format::record::{Item, LeaseItems, Record};
 use crate::limits::LEASES_PER_WORKER_MAX;
+use crate::states::SavedStates;
 use crate::{Counts, KeyRef, Lookup, Note, OpenLease};
-use cofferdam_pipeline_core::{Fingerprint, OutcomeKind};
+use cofferdam_pipeline_core::{Fingerprint, OutcomeKind, SavedState};
 use hashbrown::HashTable;
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -16,6 +17,7 @@ pub(crate) struct Index {
     done: RoaringTreemap,
     keyed: HashTable<Entry>,
     notes: HashMap<KeyId, Note>,
+    states: SavedStates,
     pub(crate) counts: Counts,
     /// The last leases of each worker of the last session.
     leases: BTreeMap<u32, VecDeque<RawLease>>,
@@ -38,7 +40,7 @@ const LSN_SHIFT: u32 = 8;
 
 /// An item, as small as it can be and still be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum KeyId {
+pub(crate) enum KeyId {
     Ordinal(u64),
     Hash([u64; 2]),
 }
@@ -81,6 +83,7 @@ impl Index {
             done: RoaringTreemap::new(),
             keyed: HashTable::new(),
             notes: HashMap::new(),
+            states: SavedStates::default(),
             counts: Counts::default(),
             leases: BTreeMap::new(),
             leases_epoch: 0,
@@ -120,6 +123,10 @@ impl Index {
                 self.remember_lease(*worker, RawLease { lease: *lease, next_lsn: lsn, items: own(items) });
                 Ok(())
             }
+            Record::SavedState { item, state } => {
+                self.set_saved_state(*item, (*state).into());
+                Ok(())
+            }
             Record::Other => Ok(()),
         }
     }
@@ -135,6 +142,7 @@ impl Index {
         if !self.notes.is_empty() {
             self.notes.retain(|id, _| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
         }
+        self.states.retain(|id| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
         undo.steps.push(UndoStep::Ordinals { first, count, kind: OutcomeKind::Completed });
         Ok(())
     }
@@ -164,6 +172,7 @@ impl Index {
         if !self.notes.is_empty() {
             self.notes.remove(&id);
         }
+        self.states.remove(id);
         Ok(())
     }
 
@@ -276,6 +285,28 @@ impl Index {
     pub(crate) fn set_note(&mut self, key: KeyRef<'_>, note: Note) {
         let id = self.id(key);
         self.notes.insert(id, note);
+    }
+
+    /// What was saved for this input; a state of another one is of no use.
+    pub(crate) fn saved_state(
+        &self,
+        key: KeyRef<'_>,
+        fingerprint: Option<Fingerprint>,
+    ) -> Option<SavedState> {
+        if self.states.is_empty() {
+            return None;
+        }
+        let (of, state) = self.states.get(self.id(key))?;
+        is_same_input(of, fingerprint).then_some(state)
+    }
+
+    pub(crate) fn has_saved_states(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    pub(crate) fn set_saved_state(&mut self, item: Item<'_>, state: SavedState) {
+        let id = self.id(item.key);
+        self.states.set(id, fold(item.fingerprint), state);
     }
 
     /// Leases of the last session, with their items that have no outcome.

@@ -23,6 +23,9 @@ pub(crate) const KIND_WITHDRAWN: u8 = 8;
 #[cfg(test)]
 pub(crate) const KIND_ITEM: u8 = 9;
 
+/// What an unsettled item saved.
+pub(crate) const KIND_SAVED_STATE: u8 = 10;
+
 /// A step number follows the tag; without it the step is 0.
 pub(crate) const TAG_STEP: u8 = 0x40;
 /// A fingerprint follows the identity.
@@ -41,6 +44,7 @@ pub(crate) const KINDS: &[(u8, &str)] = &[
     (KIND_JOB_STATE, "job state"),
     (KIND_WITHDRAWN, "withdrawn"),
     (KIND_ITEM, "item"),
+    (KIND_SAVED_STATE, "saved state"),
 ];
 
 /// One record, borrowed from a verified body.
@@ -82,6 +86,10 @@ pub(crate) enum Record<'a> {
         lease: u32,
         items: Vec<LeaseItems<'a>>,
     },
+    SavedState {
+        item: Item<'a>,
+        state: &'a [u8],
+    },
     /// A kind that this version only passes over.
     Other,
 }
@@ -106,7 +114,7 @@ impl Record<'_> {
         match self {
             Self::CompletedRun { count, .. } => *count,
             Self::Completed { .. } | Self::CompletedBlob { .. } | Self::SetAside { .. } => 1,
-            Self::Note { .. } | Self::LeaseStarted { .. } | Self::Other => 0,
+            Self::Note { .. } | Self::LeaseStarted { .. } | Self::SavedState { .. } | Self::Other => 0,
         }
     }
 }
@@ -156,6 +164,14 @@ pub(crate) fn put_note(out: &mut Vec<u8>, key: KeyRef<'_>, note: &Note) {
     }
 }
 
+pub(crate) fn put_saved_state(out: &mut Vec<u8>, item: Item<'_>, state: &[u8]) {
+    out.push(item_tag(KIND_SAVED_STATE, item));
+    let mut fields = Vec::with_capacity(state.len() + 64);
+    put_identity(&mut fields, item);
+    fields.extend_from_slice(state);
+    put_bytes(out, &fields);
+}
+
 /// `holder` is the session's epoch, the worker and the lease.
 pub(crate) fn put_lease_started<'a>(
     out: &mut Vec<u8>,
@@ -179,7 +195,15 @@ pub(crate) fn put_lease_started<'a>(
 }
 
 fn put_item(out: &mut Vec<u8>, kind: u8, item: Item<'_>) {
-    out.push(kind | if item.fingerprint.is_some() { TAG_FINGERPRINT } else { 0 });
+    out.push(item_tag(kind, item));
+    put_identity(out, item);
+}
+
+fn item_tag(kind: u8, item: Item<'_>) -> u8 {
+    kind | if item.fingerprint.is_some() { TAG_FINGERPRINT } else { 0 }
+}
+
+fn put_identity(out: &mut Vec<u8>, item: Item<'_>) {
     put_key(out, item.key);
     if let Some(fingerprint) = item.fingerprint {
         out.extend_from_slice(&fingerprint.0);
@@ -259,6 +283,10 @@ fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
             Ok(Record::Note { key, note })
         }
         KIND_LEASE_STARTED => read_lease_started(r),
+        KIND_SAVED_STATE => {
+            let mut fields = Reader(r.bytes()?);
+            Ok(Record::SavedState { item: read_item(&mut fields, fingerprinted)?, state: fields.0 })
+        }
         // All later kinds begin with the length of the rest.
         KIND_JOB_STATE..=TAG_KIND_MASK => r.bytes().map(|_| Record::Other),
         _ => Err(Malformed),
@@ -320,6 +348,7 @@ mod tests {
         put_set_aside(&mut body, plain, OutcomeKind::Failed, 3, &Evidence::default());
         put_note(&mut body, KeyRef::Bytes(b""), &note);
         put_lease_started(&mut body, (9, 1, 2), lease.iter().copied());
+        put_saved_state(&mut body, item, b"page 7");
         body.extend_from_slice(&[KIND_WITHDRAWN, 1, 0]);
         let read: Vec<_> = records(&body).map(|record| record.unwrap()).collect();
         assert_eq!(
@@ -337,6 +366,7 @@ mod tests {
                 },
                 Record::Note { key: KeyRef::Bytes(b""), note },
                 Record::LeaseStarted { epoch: 9, worker: 1, lease: 2, items: lease.to_vec() },
+                Record::SavedState { item, state: b"page 7" },
                 Record::Other,
             ]
         );
