@@ -335,9 +335,9 @@ fn item_len(item: &Item<'_>) -> usize {
 }
 
 fn evidence_len(evidence: &Evidence) -> usize {
-    let Evidence { kind, message, stage, progress: _, breadcrumbs, stderr_tail } = evidence;
+    let Evidence { kind, message, stage, progress: _, breadcrumbs, backtrace, stderr_tail } = evidence;
     let crumbs: usize = breadcrumbs.iter().map(|crumb| crumb.len() + 8).sum();
-    kind.len() + message.len() + stage.len() + stderr_tail.len() + crumbs + 64
+    kind.len() + message.len() + stage.len() + backtrace.len() + stderr_tail.len() + crumbs + 64
 }
 
 /// Splits after `count` entries.

@@ -13,7 +13,7 @@ fn worker() {
 }
 
 fn signal(number: i32, name: &'static str) -> Exit {
-    Exit::Signal { number, name }
+    Exit::Signal { number, name, address: None }
 }
 
 #[test]
@@ -23,13 +23,33 @@ fn an_abort_is_named_by_its_signal() {
 
 #[test]
 fn a_segmentation_fault_is_named_by_its_signal() {
-    assert_blamed(Item::Segv, &signal(11, "SIGSEGV"));
+    assert_blamed(Item::Segv, &Exit::Signal { number: 11, name: "SIGSEGV", address: Some(8) });
 }
 
 #[test]
-fn a_stack_overflow_is_a_signal_and_its_words_are_evidence() {
-    let report = assert_blamed(Item::StackOverflow, &signal(6, "SIGABRT"));
+fn a_stack_overflow_is_told_from_an_abort_and_its_words_are_evidence() {
+    let report = assert_blamed(Item::StackOverflow, &Exit::StackOverflow);
     assert!(report.stderr_tail.contains("overflowed its stack"), "{}", report.stderr_tail);
+}
+
+#[test]
+fn a_stack_overflow_in_native_code_is_one_too() {
+    assert_blamed(Item::NativeStackOverflow, &Exit::StackOverflow);
+}
+
+#[test]
+fn a_stack_overflow_on_another_thread_is_one_too() {
+    assert_blamed(Item::StackOverflowOnThread, &Exit::StackOverflow);
+}
+
+#[test]
+fn an_allocation_that_fails_says_how_much_was_asked_for() {
+    assert_blamed(Item::AllocateTooMuch, &Exit::AllocationFailed { bytes: Some(1 << 47) });
+}
+
+#[test]
+fn a_sigsegv_that_somebody_sends_has_no_address() {
+    assert_blamed(Item::Raise(11), &signal(11, "SIGSEGV"));
 }
 
 #[test]
@@ -50,9 +70,11 @@ fn an_exit_with_the_code_of_panics_is_no_panic() {
 #[test]
 fn a_panic_shows_message_and_place() {
     assert_blamed_by(Item::Panic("broken page".into()), |exit| match exit {
-        Exit::Panic { message, location } => {
+        Exit::Panic { message, location, backtrace } => {
             assert_eq!(message, "broken page");
             assert!(location.contains("mischief.rs:"), "{location}");
+            let first = backtrace.lines().next().unwrap_or_default();
+            assert!(first.contains("act"), "the processor's own call comes first: {backtrace}");
         }
         other => panic!("{other:?}"),
     });

@@ -25,7 +25,7 @@ fn assert_dies(escape: bool) {
     let item = Item::LeaveGrandchild { escape, pid_file: pid_file.to_str().unwrap().into() };
     let lease = host.assign(worker, &[item]);
     let end = host.end_of(worker);
-    assert_eq!(end.report().exit, Exit::Signal { number: 6, name: "SIGABRT" });
+    assert_eq!(end.report().exit, Exit::Signal { number: 6, name: "SIGABRT", address: None });
     assert_open(end.report(), lease, 0);
     assert!(begun.elapsed() < VERDICT_WITHIN, "{:?}", begun.elapsed());
     let pid: u32 = std::fs::read_to_string(&pid_file).unwrap().parse().unwrap();

@@ -21,7 +21,7 @@ fn a_foreign_kill_of_an_idle_worker_names_the_signal_and_no_item() {
         let worker = host.ready(1);
         kill_process(Pid::from_raw(host.pid(worker) as i32).unwrap(), signal).unwrap();
         let end = host.end_of(worker);
-        assert_eq!(end.report().exit, Exit::Signal { number: signal.as_raw(), name });
+        assert_eq!(end.report().exit, Exit::Signal { number: signal.as_raw(), name, address: None });
         assert_eq!((end.report().open_known, end.report().open.len(), end.lost), (true, 0, 1));
         host.assert_unharmed(neighbour);
     }

@@ -38,6 +38,7 @@ fn assert_fields(heading: &str, fields: &[Field]) {
 fn every_field_of_the_recorder_is_where_the_spec_says() {
     assert_fields("### Worker area", layout::WORKER_FIELDS);
     assert_fields("### Slot area", layout::SLOT_FIELDS);
+    assert_fields("### Backtrace area", &[layout::BACKTRACE]);
     assert_fields("### Cell", layout::CELL_FIELDS);
     assert_fields("## Control page", layout::CONTROL_FIELDS);
 }

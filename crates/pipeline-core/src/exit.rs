@@ -43,13 +43,26 @@ pub enum Exit {
         number: i32,
         /// Its name, such as `SIGSEGV`.
         name: &'static str,
+        /// The address that faulted, where the worker's handler saw one.
+        address: Option<u64>,
     },
+    /// A thread used up its stack, in Rust or in native code.
+    StackOverflow,
+    /// Memory was asked for that could not be had, and the program gave up.
+    AllocationFailed {
+        /// How much was asked for, where it was said.
+        bytes: Option<u64>,
+    },
+    /// The system ended it because memory ran out.
+    OutOfMemory,
     /// A Rust panic.
     Panic {
         /// The panic's message.
         message: String,
         /// `file:line:column`, empty when unknown.
         location: String,
+        /// The calls that led to it, innermost first; empty when unknown.
+        backtrace: String,
     },
     /// Exited by itself with this code, 0 too.
     Code(i32),
@@ -81,6 +94,9 @@ impl Exit {
         match self {
             Self::Stopped => "stopped".into(),
             Self::Signal { name, .. } => (*name).into(),
+            Self::StackOverflow => "stack-overflow".into(),
+            Self::AllocationFailed { .. } => "allocation-failed".into(),
+            Self::OutOfMemory => "out-of-memory".into(),
             Self::Panic { .. } => "panic".into(),
             Self::Code(code) => format!("exit({code})"),
             Self::TimedOut { limit: TimeLimit::Item, .. } => "time-limit".into(),
@@ -111,11 +127,20 @@ impl Exit {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panic { message, location } if !location.is_empty() => {
+            Self::Panic { message, location, .. } if !location.is_empty() => {
                 write!(f, "panicked at {location}: {message}")
             }
             Self::Panic { message, .. } => write!(f, "panicked: {message}"),
-            Self::Signal { number, name } => write!(f, "ended by {name} ({number})"),
+            Self::Signal { number, name, address: Some(address) } => {
+                write!(f, "ended by {name} ({number}) at address {address:#x}")
+            }
+            Self::Signal { number, name, address: None } => write!(f, "ended by {name} ({number})"),
+            Self::StackOverflow => write!(f, "overflowed a stack"),
+            Self::AllocationFailed { bytes: Some(bytes) } => {
+                write!(f, "could not have {bytes} bytes of memory")
+            }
+            Self::AllocationFailed { bytes: None } => write!(f, "could not have more memory"),
+            Self::OutOfMemory => write!(f, "ended by the system, which was out of memory"),
             Self::Code(code) => write!(f, "exited with code {code}"),
             Self::TimedOut { limit: TimeLimit::Item, after } => write!(f, "no result after {after:?}"),
             Self::TimedOut { limit: TimeLimit::Start, after } => write!(f, "not ready after {after:?}"),

@@ -39,6 +39,8 @@ pub struct Evidence {
     pub progress: Option<(u64, u64)>,
     /// The last breadcrumbs, oldest first.
     pub breadcrumbs: Vec<String>,
+    /// The calls that led to a panic, innermost first; empty when unknown.
+    pub backtrace: String,
     /// The end of what the worker wrote to stderr, control characters neutralised. A hint: the worker can forge it.
     pub stderr_tail: String,
 }

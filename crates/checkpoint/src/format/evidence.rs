@@ -14,6 +14,7 @@ pub(crate) const TAG_STAGE: u8 = 3;
 pub(crate) const TAG_PROGRESS: u8 = 4;
 pub(crate) const TAG_BREADCRUMB: u8 = 5;
 pub(crate) const TAG_STDERR: u8 = 6;
+pub(crate) const TAG_BACKTRACE: u8 = 7;
 
 /// The tags as the spec lists them.
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub(crate) const TAGS: &[(u8, &str)] = &[
     (TAG_PROGRESS, "progress"),
     (TAG_BREADCRUMB, "breadcrumb"),
     (TAG_STDERR, "stderr tail"),
+    (TAG_BACKTRACE, "backtrace"),
 ];
 
 pub(crate) fn encode(evidence: &Evidence, out: &mut Vec<u8>) {
@@ -37,6 +39,7 @@ pub(crate) fn encode(evidence: &Evidence, out: &mut Vec<u8>) {
     text(TAG_MESSAGE, front(&evidence.message));
     text(TAG_STAGE, front(&evidence.stage));
     text(TAG_STDERR, back(&evidence.stderr_tail));
+    text(TAG_BACKTRACE, front(&evidence.backtrace));
     let skipped = evidence.breadcrumbs.len().saturating_sub(BREADCRUMBS_MAX);
     evidence.breadcrumbs[skipped..].iter().for_each(|crumb| {
         out.push(TAG_BREADCRUMB);
@@ -63,6 +66,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Evidence, Malformed> {
             TAG_MESSAGE => evidence.message = text()?,
             TAG_STAGE => evidence.stage = text()?,
             TAG_STDERR => evidence.stderr_tail = text()?,
+            TAG_BACKTRACE => evidence.backtrace = text()?,
             TAG_BREADCRUMB => evidence.breadcrumbs.push(text()?),
             TAG_PROGRESS => {
                 let mut numbers = Reader(value);
@@ -101,6 +105,7 @@ mod tests {
             progress: Some((3, 14)),
             breadcrumbs: vec!["a".into(), "b".into()],
             stderr_tail: "é".into(),
+            backtrace: "main".into(),
         };
         assert_eq!(round_trip(&evidence), evidence);
         assert_eq!(round_trip(&Evidence::default()), Evidence::default());

@@ -2,6 +2,7 @@
 
 mod executor;
 mod inbound;
+mod oom;
 mod outbound;
 mod session;
 mod settings;

@@ -3,7 +3,7 @@
 use super::inbound::{self, End};
 use super::outbound::{self, Outbound};
 use super::spawner::{Launch, Launched, SpawnerHandle};
-use super::verdict::{Findings, Record, judge};
+use super::verdict::{Findings, LastWords, Record, judge};
 use super::worker::Worker;
 use super::{RECORDER_SLOTS, Shared};
 use crate::protocol;
@@ -132,6 +132,11 @@ impl Session {
             tracing::info!(worker = %self.worker.id, escaped, "ended descendants that had left its process group");
         }
         let stderr = output.map(Captured::finish).unwrap_or_default();
+        let findings = Findings {
+            out_of_memory: findings.is_strangers_kill() && self.shared.oom.explains_a_kill(),
+            last_words: LastWords::in_stderr(&stderr),
+            ..findings
+        };
         self.report(&findings, &recorder, &stderr)
     }
 
@@ -214,6 +219,9 @@ impl Session {
             phase: recording.phase,
             panic: recording.panic.clone(),
             has_open: !recording.open.is_empty(),
+            signal: recording.signal,
+            stack: recording.stack.clone(),
+            backtrace: recorder.read_backtrace(),
         });
         ExitReport {
             exit: judge(findings, record.as_ref()),

@@ -1,6 +1,7 @@
 //! What all workers of an executor have in common.
 
 use super::ChildSettings;
+use super::oom::OomWatch;
 use super::sweep::{self, Claim};
 use crate::IsolationError;
 use crate::environment::{self, HOST_PID_VAR, ROLE_VAR, TREE_VAR};
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) terms: Terms,
     pub(super) pool: Arc<BufferPool>,
     pub(super) output: OutputIntake,
+    pub(super) oom: OomWatch,
     // Before the directory, so that it is released first.
     _claim: Claim,
     pub(super) dir: RecorderDir,
@@ -52,7 +54,7 @@ impl Shared {
         let env = environment::inherited(environment::of_host(), &settings.env);
         let config = std::mem::take(&mut settings.config).into();
         let pool = BufferPool::new(SPARE_BUFFERS_MAX, SPARE_BUFFER_BYTES_MAX);
-        Ok(Self { settings, config, terms, pool, output, _claim: claim, dir, env })
+        Ok(Self { settings, config, terms, pool, output, oom: OomWatch::new(), _claim: claim, dir, env })
     }
 
     /// Names a worker's process tree, in this machine's memory and in the environment of all its descendants.

@@ -1,7 +1,7 @@
 //! The verdict on a worker: pure, from what is known about its end.
 
 use crate::protocol::exit_code;
-use crate::recorder::{PanicRecord, Phase};
+use crate::recorder::{PanicRecord, Phase, SignalRecord, StackRange};
 use crate::sys::status::RawExit;
 use cofferdam_pipeline_core::{Exit, KillReason};
 
@@ -22,6 +22,10 @@ pub(super) struct Findings {
     pub(super) stopped: bool,
     /// What `Processor::start` returned.
     pub(super) start_failure: Option<String>,
+    /// The kernel says that it killed a process of ours for want of memory.
+    pub(super) out_of_memory: bool,
+    /// What it said of its end on stderr.
+    pub(super) last_words: LastWords,
     /// How it broke the protocol.
     pub(super) violation: Option<String>,
 }
@@ -32,6 +36,16 @@ pub(super) struct Record {
     pub(super) phase: Phase,
     pub(super) panic: Option<PanicRecord>,
     pub(super) has_open: bool,
+    pub(super) signal: Option<SignalRecord>,
+    pub(super) stack: Option<StackRange>,
+    pub(super) backtrace: String,
+}
+
+impl Findings {
+    /// Whether it was killed and not by us, as far as its exit tells.
+    pub(super) fn is_strangers_kill(&self) -> bool {
+        self.our_kill.is_none() && matches!(self.raw, RawExit::Signal { name: "SIGKILL", .. })
+    }
 }
 
 /// How it ended. What really happened comes before what we intended: a kill of ours only counts when the end looks like one.
@@ -55,7 +69,7 @@ fn breach(findings: &Findings) -> String {
 }
 
 fn by_itself(findings: &Findings, record: Option<&Record>) -> Exit {
-    let natural = natural(&findings.raw, record);
+    let natural = natural(findings, record);
     let lost_host = natural == Exit::Code(exit_code::HOST_LOST.into());
     match &findings.violation {
         // The host is here: the worker spoilt its end of the connection.
@@ -75,35 +89,83 @@ fn by_itself(findings: &Findings, record: Option<&Record>) -> Exit {
     if left_in_order { Exit::Stopped } else { natural }
 }
 
-fn natural(raw: &RawExit, record: Option<&Record>) -> Exit {
-    match raw {
+fn natural(findings: &Findings, record: Option<&Record>) -> Exit {
+    match &findings.raw {
         RawExit::Code(code) => {
             as_panic(*code == i32::from(exit_code::PANIC), record).unwrap_or(Exit::Code(*code))
         }
-        RawExit::Signal { number, name } => {
-            let exit = Exit::Signal { number: *number, name };
-            // With `panic = "abort"` a panic ends in SIGABRT; the phase tells it from an abort after a panic that was caught.
-            as_panic(*name == "SIGABRT", record.filter(|record| record.phase == Phase::Panicked))
-                .unwrap_or(exit)
-        }
+        RawExit::Signal { number, name } => by_signal(findings, *number, name, record),
         RawExit::Unknown => Exit::Unknown,
         RawExit::Immortal => Exit::Abandoned,
     }
 }
 
+fn by_signal(findings: &Findings, number: i32, name: &'static str, record: Option<&Record>) -> Exit {
+    // With `panic = "abort"` a panic ends in SIGABRT; the phase tells it from an abort after a panic that was caught.
+    let panicked = record.filter(|record| name == "SIGABRT" && record.phase == Phase::Panicked);
+    if let Some(panic) = as_panic(panicked.is_some(), panicked) {
+        return panic;
+    }
+    let caught = record.and_then(|record| record.signal);
+    let overflowed = || {
+        let stack = record.and_then(|record| record.stack.as_ref());
+        // Only the standard library's handler turns a fault into these words and an abort.
+        let said_so = name == "SIGABRT" && findings.last_words.stack_overflowed;
+        caught.is_some_and(|signal| signal.is_stack_overflow(stack) || (said_so && signal.code > 0))
+    };
+    match name {
+        "SIGKILL" if findings.out_of_memory => return Exit::OutOfMemory,
+        "STACK_OVERFLOW" => return Exit::StackOverflow,
+        "NO_MEMORY" => return Exit::AllocationFailed { bytes: None },
+        // The standard library's handler says so and aborts.
+        "SIGSEGV" | "SIGBUS" | "SIGABRT" if overflowed() => return Exit::StackOverflow,
+        "SIGABRT" | "FAIL_FAST" => {
+            if let Some(bytes) = findings.last_words.allocation_failed {
+                return Exit::AllocationFailed { bytes };
+            }
+        }
+        _ => {}
+    }
+    let has_address = matches!(name, "SIGSEGV" | "SIGBUS" | "SIGILL" | "SIGFPE" | "SIGTRAP");
+    let fault = caught.filter(|signal| has_address && signal.number == number && signal.code > 0);
+    Exit::Signal { number, name, address: fault.map(|signal| signal.address) }
+}
+
+/// What runtimes write before they abort. It is only words, which a worker can forge: they give the abort a name, nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LastWords {
+    stack_overflowed: bool,
+    /// How much memory was asked for, where it is said.
+    allocation_failed: Option<Option<u64>>,
+}
+
+impl LastWords {
+    pub(super) fn in_stderr(stderr: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(stderr);
+        let allocation_failed = text.lines().rev().find_map(|line| {
+            if let Some((_, rest)) = line.split_once("memory allocation of ") {
+                return Some(rest.split(' ').next()?.parse().ok());
+            }
+            line.contains("std::bad_alloc").then_some(None)
+        });
+        Self { stack_overflowed: text.contains(" has overflowed its stack"), allocation_failed }
+    }
+}
+
 fn as_panic(is_possible: bool, record: Option<&Record>) -> Option<Exit> {
     let panic = record?.panic.as_ref().filter(|_| is_possible)?;
-    Some(Exit::Panic { message: panic.message.clone(), location: panic.location.clone() })
+    let PanicRecord { message, location } = panic.clone();
+    Some(Exit::Panic { message, location, backtrace: record?.backtrace.clone() })
 }
 
 fn before_handshake(findings: &Findings) -> String {
     match (&findings.refusal, &findings.our_kill) {
         (Some(refusal), Some(_)) => refusal.clone(),
-        (Some(refusal), None) => format!("{refusal}; it {}", natural(&findings.raw, None)),
+        (Some(refusal), None) => format!("{refusal}; it {}", natural(findings, None)),
         (None, Some(KillReason::TimeLimit(_, after))) => {
             format!("no handshake within {after:?}: {WORKER_LINE}")
         }
-        (None, _) => format!("it {} before the handshake: {WORKER_LINE}", natural(&findings.raw, None)),
+        (None, _) => format!("it {} before the handshake: {WORKER_LINE}", natural(findings, None)),
     }
 }
 

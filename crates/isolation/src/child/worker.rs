@@ -1,6 +1,6 @@
 //! What the threads around one worker share.
 
-use super::verdict::Findings;
+use super::verdict::{Findings, LastWords};
 use crate::recorder::HostRecorder;
 use crate::sys::status::RawExit;
 use cofferdam_ipc::StreamControl;
@@ -286,6 +286,8 @@ fn findings(state: &State, exit: RawExit) -> Findings {
         ready: state.ready,
         stopped: state.stopped,
         start_failure: state.start_failure.clone(),
+        out_of_memory: false,
+        last_words: LastWords::default(),
         violation: state.violation.clone(),
     }
 }

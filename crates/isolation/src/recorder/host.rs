@@ -89,6 +89,16 @@ impl HostRecorder {
         read(&self.recorder, self.slots)
     }
 
+    /// The calls that led to the panic that ended the worker; empty when there are none or the file cannot be read.
+    #[must_use]
+    pub fn read_backtrace(&self) -> String {
+        let mut area = vec![0; layout::BACKTRACE_AREA_LEN];
+        match files::read_full_at(&self.recorder, &mut area, layout::backtrace_at(self.slots) as u64) {
+            Ok(len) if len == area.len() => super::reader::backtrace(&area),
+            Ok(_) | Err(_) => String::new(),
+        }
+    }
+
     /// Makes `Context::check` block, or go on.
     ///
     /// # Errors
@@ -133,7 +143,8 @@ pub enum ReadError {
 /// [`ReadError`]: what the worker had open is unknown.
 pub fn read_recorder(path: &Path) -> Result<Recording, ReadError> {
     let file = File::open(path)?;
-    let areas = file.metadata()?.len().saturating_sub(layout::WORKER_AREA_LEN as u64);
+    let areas =
+        file.metadata()?.len().saturating_sub((layout::WORKER_AREA_LEN + layout::BACKTRACE_AREA_LEN) as u64);
     let slots = (areas / layout::SLOT_AREA_LEN as u64).clamp(1, u64::from(layout::SLOTS_MAX));
     read(&file, slots as u32)
 }
@@ -149,7 +160,7 @@ fn write(file: &File, field: Field, value: u64) -> io::Result<()> {
 }
 
 fn read(file: &File, slots: u32) -> Result<Recording, ReadError> {
-    let mut bytes = vec![0; layout::recorder_len(slots)];
-    let len = files::read_full_at(file, &mut bytes)?;
+    let mut bytes = vec![0; layout::backtrace_at(slots)];
+    let len = files::read_full_at(file, &mut bytes, 0)?;
     Ok(Recording::parse(&bytes[..len], slots)?)
 }

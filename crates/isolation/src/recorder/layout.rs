@@ -41,9 +41,18 @@ pub const SLOT_AREA_LEN: usize = 2048;
 /// Bytes of a control page.
 pub const CONTROL_LEN: usize = 4096;
 
+/// Bytes of the backtrace's area, which follows the slots.
+pub const BACKTRACE_AREA_LEN: usize = 8192;
+
 /// Bytes of a recorder for this many slots.
 #[must_use]
 pub const fn recorder_len(slots: u32) -> usize {
+    backtrace_at(slots) + BACKTRACE_AREA_LEN
+}
+
+/// Where the backtrace's area begins: what lies before it is all that a sampler reads.
+#[must_use]
+pub const fn backtrace_at(slots: u32) -> usize {
     WORKER_AREA_LEN + slots as usize * SLOT_AREA_LEN
 }
 
@@ -57,7 +66,7 @@ pub const SLOTS: Field = Field::new("slots", 16, 8);
 pub const HEARTBEAT: Field = Field::new("heartbeat", 64, 8);
 /// A [`super::Phase`].
 pub const PHASE: Field = Field::new("phase", 72, 8);
-/// Fatal signal; 0 for none. Reserved for the crash handler.
+/// Fatal signal; 0 for none. Stored last of the four.
 pub const SIGNAL_NUMBER: Field = Field::new("signal number", 80, 8);
 /// The signal's `si_code`.
 pub const SIGNAL_CODE: Field = Field::new("signal code", 88, 8);
@@ -65,10 +74,16 @@ pub const SIGNAL_CODE: Field = Field::new("signal code", 88, 8);
 pub const SIGNAL_ADDRESS: Field = Field::new("signal address", 96, 8);
 /// The stack pointer at the fault.
 pub const SIGNAL_STACK_POINTER: Field = Field::new("signal stack pointer", 104, 8);
+/// The lowest address of the stack of the processor's thread; 0 when unknown.
+pub const STACK_LOW: Field = Field::new("stack low", 112, 8);
+/// One past its highest.
+pub const STACK_HIGH: Field = Field::new("stack high", 120, 8);
 /// The highest ticket of the panic texts.
 pub const PANIC_HEAD: Field = Field::new("panic head", 128, 8);
 /// The highest ticket of the panic locations.
 pub const PANIC_LOCATION_HEAD: Field = Field::new("panic location head", 136, 8);
+/// The highest ticket of the backtraces.
+pub const BACKTRACE_HEAD: Field = Field::new("backtrace head", 144, 8);
 /// One cell: `file:line:column`.
 pub const PANIC_LOCATION: Field = Field::new("panic location", 192, CELL_HEADER_LEN + 256);
 /// One cell: the panic's message.
@@ -85,11 +100,17 @@ pub const WORKER_FIELDS: &[Field] = &[
     SIGNAL_CODE,
     SIGNAL_ADDRESS,
     SIGNAL_STACK_POINTER,
+    STACK_LOW,
+    STACK_HIGH,
     PANIC_HEAD,
     PANIC_LOCATION_HEAD,
+    BACKTRACE_HEAD,
     PANIC_LOCATION,
     PANIC_MESSAGE,
 ];
+
+/// One cell, at the beginning of its area: the calls that led to the panic whose message has its tag.
+pub const BACKTRACE: Field = Field::new("backtrace", 0, BACKTRACE_AREA_LEN);
 
 /// The item inside `process`: lease << 32 | offset + 1; 0 for none.
 pub const OPEN: Field = Field::new("open item", 0, 8);

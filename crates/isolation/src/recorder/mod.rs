@@ -15,5 +15,5 @@ mod writer;
 
 pub use host::{HostRecorder, ReadError, RecorderDir, read_recorder};
 pub use layout::SLOTS_MAX;
-pub use reader::{PanicRecord, Phase, RecorderError, Recording, SignalRecord, open_word};
+pub use reader::{PanicRecord, Phase, RecorderError, Recording, SignalRecord, StackRange, open_word};
 pub(crate) use writer::{Recorder, SlotRecorder};

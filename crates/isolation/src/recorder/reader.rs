@@ -70,6 +70,37 @@ pub struct SignalRecord {
     pub stack_pointer: u64,
 }
 
+/// The addresses of the stack of the processor's thread.
+pub type StackRange = std::ops::Range<u64>;
+
+/// How far beyond a stack's end an access is still taken for its overflow: a large frame jumps over the guard page.
+const BEYOND_STACK_BYTES: u64 = 1 << 20;
+
+/// How far inside its lowest address: some systems count the guard pages in.
+const GUARD_BYTES_MAX: u64 = 16 << 10;
+
+/// How far from the stack pointer the access is that overflows a stack whose bounds are unknown.
+const NEAR_STACK_POINTER_BYTES: u64 = 64 << 10;
+
+impl SignalRecord {
+    /// Whether the thread ran out of stack: it touched memory beyond the end of the stack that it was on. An access just beyond
+    /// the *beginning* of a stack is no overflow.
+    #[must_use]
+    pub fn is_stack_overflow(&self, stack: Option<&StackRange>) -> bool {
+        let Self { code, address, stack_pointer, .. } = *self;
+        if code <= 0 || stack_pointer == 0 {
+            return false; // sent by somebody, or nothing is known
+        }
+        let beyond = |stack: &StackRange| {
+            stack.start.saturating_sub(BEYOND_STACK_BYTES)..stack.start.saturating_add(GUARD_BYTES_MAX)
+        };
+        match stack.filter(|stack| (beyond(stack).start..stack.end).contains(&stack_pointer)) {
+            Some(stack) => beyond(stack).contains(&address),
+            None => address <= stack_pointer && stack_pointer - address <= NEAR_STACK_POINTER_BYTES,
+        }
+    }
+}
+
 /// One look at a recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
@@ -77,8 +108,10 @@ pub struct Recording {
     pub phase: Phase,
     /// Rises while the worker's ticker lives.
     pub heartbeat: u64,
-    /// The fatal signal, once there is a handler that writes it.
+    /// The first fatal signal.
     pub signal: Option<SignalRecord>,
+    /// The stack of the processor's thread, where it is known.
+    pub stack: Option<StackRange>,
     /// The last panic anywhere in the worker; it ended the worker only if `phase` or the exit code says so.
     pub panic: Option<PanicRecord>,
     /// Rises with each item that is opened.
@@ -109,12 +142,13 @@ pub enum RecorderError {
 }
 
 impl Recording {
-    /// Reads the bytes of a recorder file that the host created with `slots` slots.
+    /// Reads the bytes of a recorder file that the host created with `slots` slots, as far as a sampler reads it:
+    /// [`layout::backtrace_at`].
     ///
     /// # Errors
     /// When the worker cut or overwrote it: then every unsettled item of its leases may have been open.
     pub fn parse(bytes: &[u8], slots: u32) -> Result<Self, RecorderError> {
-        let expected = layout::recorder_len(slots);
+        let expected = layout::backtrace_at(slots);
         if bytes.len() < expected {
             return Err(RecorderError::Short { len: bytes.len(), expected });
         }
@@ -130,6 +164,7 @@ impl Recording {
             phase: Phase::from_number(word(worker, layout::PHASE)),
             heartbeat: word(worker, layout::HEARTBEAT),
             signal: signal(worker),
+            stack: stack(worker),
             panic: panic(worker),
             items_opened: areas().fold(0, |sum, area| sum.wrapping_add(word(area, layout::ITEMS_OPENED))),
             open: areas().zip(0..).filter_map(|(area, slot)| open_item(area, slot)).collect(),
@@ -167,6 +202,19 @@ fn signal(worker: &[u8]) -> Option<SignalRecord> {
         address: word(worker, layout::SIGNAL_ADDRESS),
         stack_pointer: word(worker, layout::SIGNAL_STACK_POINTER),
     })
+}
+
+fn stack(worker: &[u8]) -> Option<StackRange> {
+    let (low, high) = (word(worker, layout::STACK_LOW), word(worker, layout::STACK_HIGH));
+    (0 < low && low < high).then_some(low..high)
+}
+
+/// The backtrace in the bytes of its area.
+pub(crate) fn backtrace(area: &[u8]) -> String {
+    text::cells(area, layout::BACKTRACE, 1)
+        .next()
+        .map(|cell| text::clean_lines(cell.text))
+        .unwrap_or_default()
 }
 
 fn panic(worker: &[u8]) -> Option<PanicRecord> {

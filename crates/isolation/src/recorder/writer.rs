@@ -2,7 +2,7 @@
 
 use super::layout::{self, Field};
 use super::words::Words;
-use super::{PanicRecord, Phase, Recording, text};
+use super::{PanicRecord, Phase, Recording, SignalRecord, StackRange, text};
 use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId};
 use std::fs::File;
 use std::io;
@@ -94,6 +94,36 @@ impl Recorder {
         self.panicking.store(false, Ordering::Release);
     }
 
+    /// Keeps the calls that led to the panic that ends this worker.
+    pub(crate) fn record_backtrace(&self, backtrace: &str) {
+        let area = &self.words[layout::backtrace_at(self.slots) / 8..];
+        text::write::<1>(
+            &self.words[layout::BACKTRACE_HEAD.word()],
+            part(area, layout::BACKTRACE),
+            0,
+            backtrace,
+        );
+    }
+
+    /// Keeps a fatal signal, the first one; called in signal handlers, so nothing here may take a lock or memory.
+    pub(crate) fn record_signal(&self, signal: SignalRecord) {
+        let words = &self.words;
+        if load(words, layout::SIGNAL_NUMBER) != 0 {
+            return;
+        }
+        store(words, layout::SIGNAL_CODE, signal.code as u64);
+        store(words, layout::SIGNAL_ADDRESS, signal.address);
+        store(words, layout::SIGNAL_STACK_POINTER, signal.stack_pointer);
+        compiler_fence(Ordering::SeqCst);
+        store(words, layout::SIGNAL_NUMBER, signal.number as u64);
+    }
+
+    /// Tells where the stack of the processor's thread is.
+    pub(crate) fn set_stack(&self, stack: &StackRange) {
+        store(&self.words, layout::STACK_LOW, stack.start);
+        store(&self.words, layout::STACK_HIGH, stack.end);
+    }
+
     /// What the hook kept of the panic with this message; without a location when the user's code replaced the hook.
     pub(crate) fn panic_of(&self, message: &str) -> PanicRecord {
         let message =
@@ -121,8 +151,10 @@ impl Recorder {
 
     /// What a reader would see now.
     pub(crate) fn look(&self) -> Recording {
-        let bytes: Vec<u8> =
-            self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect();
+        let bytes: Vec<u8> = self.words[..layout::backtrace_at(self.slots) / 8]
+            .iter()
+            .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes())
+            .collect();
         Recording::parse(&bytes, self.slots).expect("a recorder in memory keeps its header")
     }
 }

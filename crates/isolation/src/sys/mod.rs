@@ -11,6 +11,25 @@ pub(crate) mod leader;
 pub(crate) mod status;
 pub(crate) mod tail;
 
+#[cfg(target_os = "linux")]
+#[path = "linux/context.rs"]
+mod context;
+#[cfg(all(unix, not(target_os = "linux")))]
+#[path = "macos/context.rs"]
+mod context;
+#[cfg(unix)]
+#[path = "unix/crash.rs"]
+pub(crate) mod crash;
+#[cfg(windows)]
+#[path = "windows/crash.rs"]
+pub(crate) mod crash;
+#[cfg(target_os = "linux")]
+#[path = "linux/oom.rs"]
+pub(crate) mod oom;
+#[cfg(not(target_os = "linux"))]
+#[path = "other/oom.rs"]
+pub(crate) mod oom;
+
 #[cfg(unix)]
 #[path = "unix/dirs.rs"]
 pub(crate) mod dirs;

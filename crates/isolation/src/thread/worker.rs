@@ -4,7 +4,7 @@ use super::ThreadSettings;
 use super::link::MemoryLink;
 use crate::clock;
 use crate::recorder::{PanicRecord, Phase, Recorder};
-use crate::worker::{Left, Session, SessionSettings, adopt_thread, panic_message};
+use crate::worker::{Left, Session, SessionSettings, adopt_thread, panic_message, take_backtrace};
 use cofferdam_pipeline_core::{
     Assignment, Exit, ExitReport, Failure, KillReason, LeaseId, Observation, SlotNumber, TimeLimit,
 };
@@ -196,7 +196,7 @@ fn exit_of(left: Left, session: &MemorySession) -> (Exit, Option<Box<dyn Any>>) 
         Left::StartFailed(Failure { message, .. }) => (Exit::StartFailed(message), None),
         Left::Panicked { payload, wreck, in_start } => {
             let PanicRecord { message, location } = session.recorder().panic_of(panic_message(&*payload));
-            let exit = Exit::Panic { message, location };
+            let exit = Exit::Panic { message, location, backtrace: take_backtrace() };
             (if in_start { Exit::StartFailed(exit.to_string()) } else { exit }, wreck)
         }
         Left::HostLost => (Exit::Unknown, None),

@@ -6,7 +6,7 @@ use super::{Items, Lease, Left, Registration, Session, SessionSettings, panics};
 use crate::program::own_build_id;
 use crate::protocol::{Assign, Message, Start, Stop, TakeBack, exit_code};
 use crate::recorder::Recorder;
-use crate::sys::{files, worker as sys};
+use crate::sys::{crash, files, worker as sys};
 use cofferdam_ipc::handshake::{self, Agreement, BuildId, Hello, PROTOCOL_MAX, PROTOCOL_MIN};
 use cofferdam_ipc::{CodecSet, FrameReceiver, FrameSender, Received, Stream};
 use cofferdam_pipeline_core::{Buffer, BufferPool, Failure, LeaseId, SlotNumber};
@@ -75,6 +75,7 @@ fn begin(role: &Role, registrations: &[Registration]) -> Result<Worker, Fatal> {
         start.slots,
     )?;
     panics::adopt_process(recorder.clone());
+    crash::watch(recorder.clone())?;
     let session = Session::new(settings(&start, &agreement), recorder, link);
     spawn_ticker(session.clone())?;
     match find(registrations, &start) {
@@ -136,6 +137,9 @@ fn spawn_processor(
     let stack_bytes = usize::try_from(start.stack_bytes)?;
     let processor = thread::Builder::new().name(start.processor.clone()).stack_size(stack_bytes);
     processor.spawn(move || {
+        if let Some(stack) = crash::own_stack() {
+            session.recorder().set_stack(&stack);
+        }
         let left = (registration.run)(&session, &config);
         leave(left, &session)
     })?;
@@ -154,6 +158,7 @@ fn leave(left: Left, session: &Session<SocketLink>) -> ! {
             if panic.location.is_empty() {
                 session.recorder().record_panic(&panic.message, "");
             }
+            session.recorder().record_backtrace(&panics::take_backtrace());
             sys::exit_now(exit_code::PANIC)
         }
         Left::HostLost => sys::exit_now(exit_code::HOST_LOST),

@@ -18,5 +18,5 @@ pub use registration::Registration;
 
 pub(crate) use lease::{Items, Lease};
 pub(crate) use link::{Link, LinkLost};
-pub(crate) use panics::{adopt_thread, panic_message};
+pub(crate) use panics::{adopt_thread, panic_message, take_backtrace};
 pub(crate) use session::{Left, Session, SessionSettings};

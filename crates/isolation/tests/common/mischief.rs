@@ -29,6 +29,14 @@ pub enum Item {
     Abort,
     Segv,
     StackOverflow,
+    /// The same in the C library, which has a way of its own to lay out frames.
+    NativeStackOverflow,
+    /// The same on a thread of the processor's own.
+    StackOverflowOnThread,
+    /// Asks for more memory than there can be.
+    AllocateTooMuch,
+    /// Fills so many bytes.
+    UseMemory(usize),
     Exit(i32),
     Panic(String),
     CaughtPanicThenAbort,
@@ -102,6 +110,17 @@ fn act(item: Item, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         // SAFETY: none: the fault is wanted.
         Item::Segv => unsafe { std::hint::black_box(8 as *mut u8).write_volatile(1) },
         Item::StackOverflow => drop(overflow(1)),
+        Item::NativeStackOverflow => native_overflow(),
+        Item::StackOverflowOnThread => {
+            let _ = std::thread::spawn(|| overflow(1)).join();
+        }
+        Item::AllocateTooMuch => drop(std::hint::black_box(vec![1u8; 1 << 47])),
+        Item::UseMemory(bytes) => {
+            let mut memory = vec![0u8; bytes];
+            memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+            std::hint::black_box(memory);
+            sleep_for_ever()
+        }
         Item::Exit(code) => std::process::exit(code),
         Item::Panic(why) => panic!("{why}"),
         Item::CaughtPanicThenAbort => {
@@ -161,6 +180,14 @@ fn sleep_for_ever() -> ! {
 fn overflow(depth: u64) -> u64 {
     let block = std::hint::black_box([depth; 128]);
     overflow(depth + 1) + block[5]
+}
+
+/// The parser of regular expressions calls itself for each parenthesis.
+fn native_overflow() {
+    let pattern = std::ffi::CString::new("(".repeat(4 << 20)).unwrap();
+    let mut compiled = std::mem::MaybeUninit::uninit();
+    // SAFETY: none: the overflow is wanted.
+    unsafe { libc::regcomp(compiled.as_mut_ptr(), pattern.as_ptr(), libc::REG_EXTENDED) };
 }
 
 /// The socket to the host, wherever the worker's runtime has put it.

@@ -119,9 +119,10 @@ fn a_panic_ends_the_worker_with_its_open_item_and_its_traces() {
     assert_eq!(rig.replies_for(1, 1).len(), 1);
     let report = rig.exit();
     match report.exit {
-        Exit::Panic { message, location } => {
+        Exit::Panic { message, location, backtrace } => {
             assert_eq!(message, "bad page");
             assert!(location.contains("processor.rs:"), "{location}");
+            assert!(backtrace.contains("processor"), "{backtrace}");
         }
         other => panic!("a panic, not {other:?}"),
     }

@@ -146,6 +146,9 @@ pub(super) fn evidence(exit: &Exit, open: Option<&OpenItem>, stderr_tail: &str) 
         stderr_tail: stderr_tail.to_owned(),
         ..Evidence::default()
     };
+    if let Exit::Panic { backtrace, .. } = exit {
+        evidence.backtrace.clone_from(backtrace);
+    }
     if let Some(open) = open {
         evidence.stage.clone_from(&open.stage);
         evidence.progress = open.progress;

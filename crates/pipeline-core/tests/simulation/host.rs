@@ -104,7 +104,7 @@ impl World {
             Happening::HostDies => self.host_died = true,
             Happening::Kill => {
                 if let Some(worker) = self.any_running() {
-                    self.die(worker, Exit::Signal { number: 15, name: "SIGTERM" }, None);
+                    self.die(worker, Exit::Signal { number: 15, name: "SIGTERM", address: None }, None);
                 }
             }
             Happening::DieIdle => {

@@ -64,7 +64,7 @@ impl Nature {
             Self::Flaky if attempt > 1 => Fate::Completes,
             Self::Poison | Self::Flaky => Fate::Kills(crash(random)),
             Self::Hang => Fate::Hangs,
-            Self::Oom => Fate::Kills(Exit::Signal { number: 9, name: "SIGKILL" }),
+            Self::Oom => Fate::Kills(Exit::Signal { number: 9, name: "SIGKILL", address: None }),
             Self::LateDeath => Fate::KillsAfterwards,
             Self::Garbage => Fate::SendsGarbage,
             Self::Invalid => Fate::Fails(Failure::invalid_input("never")),
@@ -87,8 +87,8 @@ impl Nature {
 
 fn crash(random: &mut Random) -> Exit {
     match random.below(4) {
-        0 => Exit::Signal { number: 11, name: "SIGSEGV" },
-        1 => Exit::Panic { message: "boom".into(), location: String::new() },
+        0 => Exit::Signal { number: 11, name: "SIGSEGV", address: None },
+        1 => Exit::Panic { message: "boom".into(), location: String::new(), backtrace: String::new() },
         2 => Exit::Code(0),
         _ => Exit::Unknown,
     }

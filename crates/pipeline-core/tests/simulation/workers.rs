@@ -185,7 +185,7 @@ impl World {
             KillReason::TimeLimit(limit, after) => Exit::TimedOut { limit, after },
             _ => Exit::Killed(why),
         };
-        let kill = Exit::Signal { number: 9, name: "SIGKILL" };
+        let kill = Exit::Signal { number: 9, name: "SIGKILL", address: None };
         let exit = if self.random.chance(30) { kill } else { by_limit };
         let hung =
             self.fake(worker).open.iter().find(|open| matches!(open.fate, Fate::Hangs)).map(|open| open.item);
@@ -227,7 +227,7 @@ impl World {
         loop {
             let fake = self.workers.get_mut(&worker).expect("it was spawned");
             if fake.die_when_idle && fake.open.is_empty() && fake.life == Life::Running {
-                return self.die(worker, Exit::Signal { number: 11, name: "SIGSEGV" }, None);
+                return self.die(worker, Exit::Signal { number: 11, name: "SIGSEGV", address: None }, None);
             }
             let Some((lease, offset, item, attempt)) = fake.next_item(slots) else { return };
             let fate = self.model.items[item as usize].nature.fate(attempt, &mut self.random);
@@ -313,7 +313,9 @@ impl World {
                 self.tell(worker, WorkerEvent::Failed { lease: open.lease, offset: open.offset, failure });
                 self.fake(worker).leases.retain(|lease| lease.reported < lease.len);
             }
-            Fate::KillsAfterwards => self.die(worker, Exit::Signal { number: 11, name: "SIGSEGV" }, None),
+            Fate::KillsAfterwards => {
+                self.die(worker, Exit::Signal { number: 11, name: "SIGSEGV", address: None }, None)
+            }
             Fate::SendsGarbage => {
                 self.flush(worker);
                 let fake = self.fake(worker);

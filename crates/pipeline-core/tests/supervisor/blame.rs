@@ -104,7 +104,7 @@ fn an_item_that_is_killed_from_outside_again_and_again_is_set_aside() {
     for worker in 2..=4 {
         h.ready(worker);
         h.wait(SECOND);
-        h.exit(worker, Exit::Signal { number: 15, name: "SIGTERM" }, &[(worker, 0)]);
+        h.exit(worker, Exit::Signal { number: 15, name: "SIGTERM", address: None }, &[(worker, 0)]);
         assert_eq!(h.count("commit"), 0);
     }
     h.ready(5);

@@ -241,11 +241,11 @@ pub fn chunk(first: u64, items: u32, item_bytes: usize) -> Arc<Chunk> {
 }
 
 pub fn segv() -> Exit {
-    Exit::Signal { number: 11, name: "SIGSEGV" }
+    Exit::Signal { number: 11, name: "SIGSEGV", address: None }
 }
 
 pub fn sigkill() -> Exit {
-    Exit::Signal { number: 9, name: "SIGKILL" }
+    Exit::Signal { number: 9, name: "SIGKILL", address: None }
 }
 
 /// Items are named by their index in the session.

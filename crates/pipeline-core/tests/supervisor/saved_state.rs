@@ -37,7 +37,7 @@ fn a_failure_and_a_stop_keep_the_state() {
     assert_eq!(h.wait(SECOND), ["assign w1 l2 0..1 #2 from [7]"]);
     let mut h = Harness::with_policy_and_items(policy(2), 6);
     h.save(1, 1, 0, &[8]);
-    h.exit(1, Exit::Signal { number: 15, name: "SIGTERM" }, &[]);
+    h.exit(1, Exit::Signal { number: 15, name: "SIGTERM", address: None }, &[]);
     h.ready(3);
     assert_eq!(h.count("assign w3 l5 0..1 #1 from [8]"), 1, "nothing was open: uncharged. {:#?}", h.log);
 }

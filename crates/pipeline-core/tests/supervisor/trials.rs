@@ -229,7 +229,11 @@ fn in_threads_an_item_that_ended_a_worker_never_runs_again() {
     h.feed_known(3, &[crashed_before(0)]);
     h.step(Input::SourceEnded);
     h.ready(1);
-    h.exit(1, Exit::Panic { message: "boom".into(), location: String::new() }, &[(1, 0)]);
+    h.exit(
+        1,
+        Exit::Panic { message: "boom".into(), location: String::new(), backtrace: String::new() },
+        &[(1, 0)],
+    );
     h.ready(2);
     h.reply(2, 3, 0, 1);
     assert_eq!(h.log.iter().filter(|line| line.starts_with("assign") && line.contains(" 0..1 ")).count(), 0);

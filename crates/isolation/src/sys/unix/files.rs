@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Reads from the start until `bytes` is full or the file ends; the number of bytes read.
-pub(crate) fn read_full_at(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+/// Reads from an offset on until `bytes` is full or the file ends; the number of bytes read.
+pub(crate) fn read_full_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     let mut len = 0;
     while len < bytes.len() {
-        match file.read_at(&mut bytes[len..], len as u64) {
+        match file.read_at(&mut bytes[len..], at + len as u64) {
             Ok(0) => break,
             Ok(more) => len += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
