@@ -28,7 +28,7 @@ pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
     Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget, FailureKind, Fingerprint, Interrupted,
     ItemSource, Key, Keying, Policy, Processor, RetryPolicy, SourceError, SourceItem, StartContext, dense,
-    keyed,
+    fallible, keyed, stream,
 };
 pub use error::JobError;
 pub use events::Events;
