@@ -281,6 +281,9 @@ impl Driver {
     fn items_total(&self, fed: u64) -> Option<u64> {
         match self.base.keying {
             Keying::Dense if self.live.source_ended => Some(self.base.plan.done + fed),
+            Keying::Keyed if self.live.source_ended && self.base.plan.new.is_none() => {
+                Some(self.base.plan.done + fed)
+            }
             Keying::Dense | Keying::Keyed => self.base.plan.items(),
         }
     }

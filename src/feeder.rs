@@ -1,16 +1,20 @@
 //! Reads the source on a thread of its own and turns items into chunks, as far as the supervisor gives credit.
 
 use crate::inbox::Inbox;
+use crate::plan::{self, DuplicateKey};
 use crate::suspects::Suspects;
 use cofferdam_checkpoint::{JobStore, KeyRef, Lookup};
 use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::supervisor::{Input, Prior};
 use cofferdam_pipeline_core::{
-    Chunk, ChunkBuilder, Fingerprint, Identities, ItemIndex, ItemSource, KeyTable, Keying, SourceError,
-    SourceItem,
+    Chunk, ChunkBuilder, Evidence, Fingerprint, Identities, ItemIndex, ItemSource, Key, KeyTable, Keying,
+    SourceError, SourceItem,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A chunk is closed at this many wire bytes: several leases, so that cutting it into leases wastes little.
@@ -189,11 +193,17 @@ where
 {
     let keying = source.keying();
     let mut checked = false;
+    let mut seen = (keying == Keying::Keyed && !source.is_reopenable()).then(SeenKeys::default);
     for (ordinal, element) in (0u64..).zip(source.open()?) {
-        let SourceItem { key, fingerprint, item } = element?;
-        if keying == Keying::Keyed && key.is_none() {
-            return Err(SourceError::new(format!("item {ordinal} of a keyed source has no key")));
+        let SourceItem { mut key, fingerprint, item } = element?;
+        if keying == Keying::Keyed {
+            plan::check_key(ordinal, key.as_deref())?;
         }
+        let first = match (&mut seen, &key) {
+            (Some(seen), Some(key)) => seen.before(key, ordinal),
+            (Some(_), None) | (None, _) => None,
+        };
+        let refused = first.and_then(|first| refuse_duplicate(&mut key, first, ordinal));
         let identity = match (&key, keying) {
             (Some(key), Keying::Keyed) => KeyRef::Bytes(key),
             _ => KeyRef::Ordinal(ordinal),
@@ -204,13 +214,48 @@ where
         if !std::mem::replace(&mut checked, true) {
             round_trip(codec, &item)?;
         }
-        let prior = todo.prior(identity, fingerprint);
+        let prior = match refused {
+            Some(_) => Some(Prior { refused, ..Prior::default() }),
+            None => todo.prior(identity, fingerprint),
+        };
         let fresh = Fresh { ordinal, key: key.as_deref(), fingerprint, prior, item: &item };
         if !feed.push(codec, &fresh)? {
             break;
         }
     }
     Ok(())
+}
+
+/// Keys of a stream, where nobody could look for duplicates before: 16 bytes of hash and the position for each.
+#[derive(Default)]
+struct SeenKeys {
+    positions: HashMap<(u64, u64), u64>,
+    hashers: (RandomState, RandomState),
+}
+
+impl SeenKeys {
+    /// The position of the item that had this key before.
+    fn before(&mut self, key: &[u8], position: u64) -> Option<u64> {
+        let hash = (self.hashers.0.hash_one(key), self.hashers.1.hash_one(key));
+        match self.positions.entry(hash) {
+            Entry::Occupied(first) => Some(*first.get()),
+            Entry::Vacant(place) => {
+                place.insert(position);
+                None
+            }
+        }
+    }
+}
+
+/// Two items have one key, and a key has one outcome: the later item gets a key of its own to fail under.
+fn refuse_duplicate(key: &mut Option<Box<[u8]>>, first: u64, second: u64) -> Option<Evidence> {
+    let duplicate = DuplicateKey { key: key.clone()?, first, second };
+    let suffix = format!("\0duplicate-{second}");
+    let mut own = duplicate.key.to_vec();
+    own.truncate(Key::LEN_MAX - suffix.len());
+    own.extend_from_slice(suffix.as_bytes());
+    *key = Some(own.into_boxed_slice());
+    Some(Evidence { kind: "duplicate-key".into(), message: duplicate.to_string(), ..Evidence::default() })
 }
 
 /// What the store knows, at the cost of nothing when it knows nothing.
@@ -252,6 +297,7 @@ impl<'a> Todo<'a> {
             foreign_kills: note.foreign_kills,
             host_deaths: note.host_deaths,
             host_suspect,
+            refused: None,
             saved_state,
         })
     }

@@ -29,7 +29,7 @@ pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
     Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget, FailureKind, Fingerprint, Interrupted,
     ItemSource, Key, Keying, Policy, Processor, RetryPolicy, SourceError, SourceItem, StartContext,
-    StateTooLong, dense, keyed,
+    StateTooLong, dense, fallible, keyed, stream,
 };
 pub use error::JobError;
 pub use events::Events;

@@ -37,6 +37,6 @@ pub use outcome::{Evidence, OutcomeKind};
 pub use policy::{FailureBudget, LeaseLimits, Policy, RestartBudget, RetryPolicy};
 pub use processor::Processor;
 pub use saved_state::{SAVED_STATE_BYTES_MAX, SavedState};
-pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, keyed};
+pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, fallible, keyed, stream};
 pub use supervisor::Supervisor;
 pub use time::Time;

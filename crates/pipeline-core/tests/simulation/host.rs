@@ -5,8 +5,8 @@ use crate::scenario::Happening;
 use crate::world::{Event, SAMPLE_EVERY, World};
 use cofferdam_pipeline_core::supervisor::{Control, Input, Prior};
 use cofferdam_pipeline_core::{
-    Buffer, ChunkBuilder, Exit, ExitReport, Failure, Identities, ItemIndex, LeaseId, Observation, ReplyBatch,
-    WorkerEvent, WorkerId,
+    Buffer, ChunkBuilder, Exit, ExitReport, Failure, Identities, ItemIndex, Key, LeaseId, Observation,
+    ReplyBatch, WorkerEvent, WorkerId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +99,9 @@ impl World {
                 self.model.source_over = true;
                 self.input(Input::SourceFailed("the disk is gone".into()));
             }
+            Happening::CancelItem(index) => self.cancel(index),
+            Happening::Stray => self.stray(),
+            Happening::HostDies => self.host_died = true,
             Happening::Kill => {
                 if let Some(worker) = self.any_running() {
                     self.die(worker, Exit::Signal { number: 15, name: "SIGTERM", address: None }, None);
@@ -124,6 +127,22 @@ impl World {
         }
     }
 
+    /// An item is cancelled, wherever it is.
+    pub fn cancel(&mut self, index: u64) {
+        if let Some(item) = self.model.items.get_mut(index as usize) {
+            let place = match (item.committed, item.cancelled, item.fed, item.holder) {
+                (true, ..) => "item settled",
+                (false, true, ..) => "item cancelled",
+                (false, false, false, _) => "item to come",
+                (false, false, true, None) => "item waiting",
+                (false, false, true, Some(_)) => "item held",
+            };
+            self.met.insert((place, "cancel item"));
+            item.cancelled = true;
+        }
+        self.input(Input::CancelItem(Key::Ordinal(index)));
+    }
+
     /// Everything that may still arrive after the end changes nothing.
     pub fn nothing_follows(&mut self) {
         let worker = WorkerId(1);
@@ -140,6 +159,7 @@ impl World {
             WorkerEvent::Ready,
             WorkerEvent::Replied(batch),
             WorkerEvent::Failed { lease, offset: 0, failure: failure.clone() },
+            WorkerEvent::StateSaved { lease, offset: 0, state: [0; 1][..].into() },
             WorkerEvent::Returned { lease, from: 0 },
             WorkerEvent::StartFailed(failure),
             WorkerEvent::Lost,
@@ -149,6 +169,7 @@ impl World {
         for control in [Control::Pause, Control::Resume, Control::Drain, Control::Cancel] {
             self.input(Input::Control(control));
         }
+        self.input(Input::CancelItem(Key::Ordinal(0)));
         self.input(Input::Fed { chunk, priors: vec![] });
         self.input(Input::SourceEnded);
         self.input(Input::SourceFailed("late".into()));

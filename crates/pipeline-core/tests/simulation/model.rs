@@ -3,8 +3,9 @@
 use crate::nature::Nature;
 use crate::scenario::Scenario;
 use cofferdam_pipeline_core::supervisor::{Commit, Counters, Ended, Prior, Settled};
-use cofferdam_pipeline_core::{Assignment, OutcomeKind, WorkerId};
+use cofferdam_pipeline_core::{Assignment, FailureBudget, OutcomeKind, SavedState, WorkerId};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 pub struct Model {
     pub items: Vec<Item>,
@@ -18,8 +19,13 @@ pub struct Model {
     crashes_max: u32,
     foreign_kills_max: u32,
     commits: Vec<(OutcomeKind, u64)>,
+    /// The items of each commit.
+    pub ranges: Vec<Range<u64>>,
+    failure_budget: Option<FailureBudget>,
     told: BTreeMap<&'static str, u64>,
     pub finished: Option<Ended>,
+    /// Deaths of workers with nothing open.
+    pub idle_deaths: u32,
 }
 
 pub struct Item {
@@ -42,6 +48,11 @@ pub struct Item {
     pub own_crashes: u32,
     /// The last that the supervisor told about it.
     pub noted: Prior,
+    /// The last note, and the last state, that the store has of it.
+    pub stored: Prior,
+    pub saved: Option<SavedState>,
+    /// A worker told lies about it.
+    pub lied_about: bool,
 }
 
 #[derive(Default)]
@@ -59,7 +70,10 @@ impl Model {
             Item {
                 nature,
                 prior: prior.clone().unwrap_or_default(),
-                noted: prior.unwrap_or_default(),
+                noted: prior.clone().unwrap_or_default(),
+                saved: prior.as_ref().and_then(|prior| prior.saved_state.clone()),
+                stored: prior.unwrap_or_default(),
+                lied_about: false,
                 fed: false,
                 holder: None,
                 committed: false,
@@ -82,8 +96,11 @@ impl Model {
             crashes_max: scenario.policy.crashes_max,
             foreign_kills_max: scenario.policy.foreign_kills_max,
             commits: Vec::new(),
+            ranges: Vec::new(),
+            failure_budget: scenario.policy.failure_budget.clone(),
             told: BTreeMap::new(),
             finished: None,
+            idle_deaths: 0,
         }
     }
 
@@ -92,8 +109,10 @@ impl Model {
     }
 
     pub fn assigned(&mut self, worker: WorkerId, assignment: &Assignment) {
-        let exclusive_elsewhere =
-            self.items.iter().any(|item| item.holder.is_some() && item.noted.host_deaths > 0);
+        let exclusive_elsewhere = self
+            .items
+            .iter()
+            .any(|item| item.holder.is_some() && (item.noted.host_deaths > 0 || item.noted.host_suspect));
         let others_run = self.items.iter().any(|item| item.holder.is_some());
         let known = self.workers.get_mut(&worker).expect("it was spawned");
         assert!(!known.gone, "{worker} is gone");
@@ -106,18 +125,33 @@ impl Model {
             let item = &mut self.items[index as usize];
             assert!(item.fed, "item {index} was never fed");
             assert!(!item.committed, "item {index} is settled");
+            assert!(!item.cancelled, "item {index} is cancelled");
             assert_eq!(item.holder, None, "item {index} is held by two workers");
             item.holder = Some(worker);
-            let Prior { crashes, foreign_kills, host_deaths, .. } = item.noted;
-            let is_suspect = crashes + foreign_kills + host_deaths > 0;
+            let Prior { crashes, foreign_kills, host_deaths, host_suspect, .. } = item.noted;
+            let is_suspect = crashes + foreign_kills + host_deaths > 0 || host_suspect;
+            match &assignment.saved_state {
+                Some(state) => assert_eq!(Some(state), item.saved.as_ref(), "item {index} gets an old state"),
+                None if item.saved.is_some() => {
+                    let may_be_last = is_suspect || self.idle_deaths > 0;
+                    assert!(count == 1 && may_be_last, "item {index} has lost its state");
+                }
+                None => {}
+            }
             if is_suspect {
-                assert!(!self.in_threads, "item {index} ended a worker and runs in the host");
+                assert!(
+                    !self.in_threads || crashes + foreign_kills + host_deaths == 0,
+                    "item {index} ended a worker and runs in the host"
+                );
                 assert_eq!(
                     (count, known.assigned),
                     (1, 0),
                     "suspect {index} must be alone in a fresh worker"
                 );
-                assert!(host_deaths == 0 || !others_run, "item {index} must be alone in the host");
+                assert!(
+                    (host_deaths == 0 && !host_suspect) || !others_run,
+                    "item {index} must be alone in the host"
+                );
                 known.trial = Some(index);
             }
         }
@@ -153,6 +187,7 @@ impl Model {
         assert!(!self.store_lost, "a lost store gets nothing");
         let first = commit.chunk.first().0 + u64::from(commit.range.start);
         let count = u64::from(commit.range.end - commit.range.start);
+        self.ranges.push(first..first + count);
         assert!(count > 0);
         for index in first..first + count {
             let item = &mut self.items[index as usize];
@@ -163,7 +198,7 @@ impl Model {
                 Settled::Cancelled(_) => assert!(item.cancelled, "nobody cancelled item {index}"),
                 Settled::Quarantined(evidence) => {
                     let killed = item.foreign >= self.foreign_kills_max;
-                    let just = item.nature.may_be_quarantined(self.crashes_max) || killed;
+                    let just = item.nature.may_be_quarantined(self.crashes_max) || killed || item.lied_about;
                     let hosts = item.prior.host_deaths >= 3;
                     assert!(just || hosts, "item {index} ({:?}) is innocent: {evidence:?}", item.nature);
                     assert_eq!(count, 1);
@@ -189,7 +224,15 @@ impl Model {
             charged <= chargeable,
             "item {index} is charged with {charged} deaths, {chargeable} at most are its own"
         );
-        item.noted = prior;
+        item.noted = prior.clone();
+        item.stored = prior;
+    }
+
+    /// The supervisor told the store what an item saved.
+    pub fn saved(&mut self, index: u64, state: SavedState) {
+        let item = &mut self.items[index as usize];
+        assert!(!item.committed && item.holder.is_some(), "item {index} runs nowhere");
+        item.saved = Some(state);
     }
 
     pub fn acquitted(&mut self, index: u64) {
@@ -225,6 +268,7 @@ impl Model {
     pub fn check_counters(&self, counters: &Counters) {
         assert_eq!(counters.completed, self.durable_count(OutcomeKind::Completed));
         assert_eq!(counters.failed, self.durable_count(OutcomeKind::Failed));
+        assert_eq!(counters.cancelled, self.durable_count(OutcomeKind::Cancelled));
         assert_eq!(counters.quarantined, self.durable_count(OutcomeKind::Quarantined));
     }
 
@@ -237,6 +281,10 @@ impl Model {
             assert!(self.source_over);
             let unsettled = self.items.iter().filter(|item| item.fed && !item.committed).count();
             assert_eq!(unsettled, 0, "items have no outcome");
+        }
+        if let Ended::FailureBudget { failures, settled } = how {
+            let budget = self.failure_budget.as_ref().expect("it has a budget");
+            assert!(budget.is_exceeded(*failures, *settled), "{failures} of {settled} are not too many");
         }
         self.finished = Some(how.clone());
     }

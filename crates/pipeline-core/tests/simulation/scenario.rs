@@ -3,8 +3,8 @@
 use crate::nature::Nature;
 use crate::random::Random;
 use cofferdam_pipeline_core::supervisor::{Control, Prior};
-use cofferdam_pipeline_core::{ItemIndex, LeaseLimits, Policy, RestartBudget, RetryPolicy};
-use std::num::NonZeroU32;
+use cofferdam_pipeline_core::{FailureBudget, ItemIndex, LeaseLimits, Policy, RestartBudget, RetryPolicy};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -32,11 +32,18 @@ pub enum Happening {
     SourceFails,
     /// Somebody kills a worker.
     Kill,
+    /// The host does not want this item.
+    CancelItem(u64),
+    /// A worker says something that nobody asked for.
+    Stray,
+    /// The host dies: another one goes on with what is durable.
+    HostDies,
     /// A worker dies as soon as it has nothing open.
     DieIdle,
     Gap(Duration),
 }
 
+#[derive(Clone)]
 pub struct Scenario {
     pub policy: Policy,
     pub allow_threads: bool,
@@ -44,6 +51,8 @@ pub struct Scenario {
     pub priors: Vec<Prior>,
     pub chunk_items_max: u64,
     pub slots: usize,
+    /// Percent of items that save their state whenever they are open.
+    pub saves: u64,
     pub starts: Starts,
     pub happenings: Vec<(Duration, Happening)>,
     pub latency_us: u64,
@@ -74,20 +83,28 @@ impl Scenario {
         let items: Vec<_> = (0..count).map(|_| Nature::of(random, mischief, limited)).collect();
         let priors = if random.chance(25) { priors(&items, random) } else { Vec::new() };
         let exotic = random.chance(10);
+        // With a single crash allowed, an item that is open when another one's late damage shows is convicted: by the
+        // book, so there is nothing to check.
+        let slots = if random.chance(30) && crashes_max > 1 { random.pick(&[2, 2, 3, 8]) } else { 1 };
+        // Otherwise it has more open than it should, and reports them in order.
+        let is_allowed = slots == 1 || random.chance(60);
+        let mut policy = policy;
+        if is_allowed {
+            policy.slots_per_worker = NonZeroU32::new(slots).unwrap();
+        }
         Self {
             allow_threads: random.chance(50),
             priors,
             chunk_items_max: random.pick(&[1, 5, 40]),
-            // With a single crash allowed, an item that is open when another one's late damage shows is convicted: by the
-            // book, so there is nothing to check.
-            slots: if random.chance(20) && crashes_max > 1 { 2 } else { 1 },
+            slots: slots as usize,
+            saves: if is_allowed { random.pick(&[0, 0, 30, 100]) } else { 0 },
             starts: match random.below(20) {
                 0..=1 => Starts::Badly { first: 1 + random.below(8), spawn: random.chance(50) },
                 2 => Starts::Badly { first: u64::MAX, spawn: random.chance(70) },
                 3..=6 => Starts::Sometimes,
                 _ => Starts::Well,
             },
-            happenings: happenings(random),
+            happenings: happenings(random, count),
             latency_us: random.pick(&[0, 50, 3_000]),
             item_us: random.pick(&[1, 500, 20_000]),
             feed_us: random.pick(&[2_000, 2_000, 30_000]),
@@ -118,6 +135,12 @@ fn policy(seed: u64, random: &mut Random, limited: bool, crashes_max: u32) -> Po
             bytes_max: random.pick(&[20, 4_096]),
             ..LeaseLimits::default()
         },
+        failure_budget: random.chance(5).then(|| FailureBudget {
+            failures_max: random.chance(50).then_some(2),
+            percent_max: Some(40),
+            percent_after: 5,
+        }),
+        items_per_worker_max: NonZeroU64::new(random.pick(&[0, 0, 0, 0, 0, 0, 0, 1, 5])),
         uncommitted_bytes_max: random.pick(&[200, 1 << 20]),
         waiting_items_max: random.pick(&[2, 1_000]),
         seed,
@@ -157,6 +180,8 @@ fn busy_end(random: &mut Random) -> Vec<(Duration, Happening)> {
             Happening::StoreFull,
             Happening::SourceFails,
             Happening::Kill,
+            Happening::Stray,
+            Happening::CancelItem(0),
             Happening::Gap(Duration::from_secs(3)),
         ]);
         all.push((at, what));
@@ -164,7 +189,8 @@ fn busy_end(random: &mut Random) -> Vec<(Duration, Happening)> {
     all
 }
 
-fn happenings(random: &mut Random) -> Vec<(Duration, Happening)> {
+/// What goes on beside the items, in a run over `count` of them.
+pub fn happenings(random: &mut Random, count: u64) -> Vec<(Duration, Happening)> {
     let mut all = Vec::new();
     let span = random.pick(&[2_000, 50_000, 400_000]);
     let mut at = |random: &mut Random, what| all.push((random.micros(span), what));
@@ -190,6 +216,17 @@ fn happenings(random: &mut Random) -> Vec<(Duration, Happening)> {
     if random.chance(10) {
         let gap = random.micros(5_000_000);
         at(random, Happening::Gap(gap));
+    }
+    for _ in 0..random.pick(&[0, 0, 1, 3, 8]) {
+        // One more than there are.
+        let index = random.below(count + 1);
+        at(random, Happening::CancelItem(index));
+    }
+    for _ in 0..random.pick(&[0, 0, 0, 1, 4]) {
+        at(random, Happening::Stray);
+    }
+    if random.chance(15) {
+        at(random, Happening::HostDies);
     }
     if random.chance(40) {
         all.append(&mut busy_end(random));

@@ -233,11 +233,33 @@ impl World {
             let fate = self.model.items[item as usize].nature.fate(attempt, &mut self.random);
             let hangs = matches!(fate, Fate::Hangs);
             fake.open.push_back(Open { lease, offset, item, since: self.now, fate, ended: false });
+            self.save_state(worker, lease, offset);
             if !hangs {
                 let delay = self.random.micros(self.scenario.item_us);
                 self.after(delay, Event::ItemEnds(worker, lease, offset));
             }
         }
+    }
+
+    /// What is open may save its state at once; results go first.
+    pub fn save_state(&mut self, worker: WorkerId, lease: LeaseId, offset: u32) {
+        if self.random.chance(self.scenario.saves) {
+            self.flush(worker);
+            self.states += 1;
+            let state = self.states.to_le_bytes()[..].into();
+            self.tell(worker, WorkerEvent::StateSaved { lease, offset, state });
+        }
+    }
+
+    /// Results leave in the order of the items, unless the worker has slots of its own.
+    fn next_ended(&mut self, worker: WorkerId) -> Option<Open> {
+        let any_order = self.scenario.policy.slots_per_worker.get() > 1;
+        let fake = self.fake(worker);
+        let at = match fake.open.iter().position(|open| open.ended) {
+            Some(at) if fake.life == Life::Running && (any_order || at == 0) => at,
+            Some(_) | None => return None,
+        };
+        fake.open.remove(at)
     }
 
     pub fn item_ends(&mut self, worker: WorkerId, lease: LeaseId, offset: u32) {
@@ -258,10 +280,7 @@ impl World {
             return self.die(worker, exit, culprit);
         }
         open.ended = true;
-        while self.fake(worker).life == Life::Running
-            && self.fake(worker).open.front().is_some_and(|open| open.ended)
-        {
-            let open = self.fake(worker).open.pop_front().expect("looked at above");
+        while let Some(open) = self.next_ended(worker) {
             self.result(worker, open);
         }
         self.pump(worker);
@@ -272,6 +291,9 @@ impl World {
 
     pub fn result(&mut self, worker: WorkerId, open: Open) {
         match open.fate {
+            Fate::Completes if self.scenario.policy.slots_per_worker.get() > 1 => {
+                self.reply_alone(worker, &open)
+            }
             Fate::Completes => {
                 let lease = self.fake(worker).lease(open.lease).expect("it has unreported items");
                 lease.finished += 1;
@@ -311,6 +333,22 @@ impl World {
             }
             Fate::Kills(_) | Fate::Hangs => unreachable!("these do not end"),
         }
+    }
+
+    /// A result in whatever order.
+    fn reply_alone(&mut self, worker: WorkerId, open: &Open) {
+        let lease = self.fake(worker).lease(open.lease).expect("it has unreported items");
+        lease.finished += 1;
+        lease.reported += 1;
+        self.fake(worker).leases.retain(|lease| lease.reported < lease.len);
+        self.model.items[open.item as usize].replied = true;
+        let twice = self.random.chance(self.scenario.duplicates);
+        for _ in 0..=usize::from(twice) {
+            let outputs = Buffer::from(vec![0]);
+            let batch = ReplyBatch { lease: open.lease, offset: open.offset, count: 1, outputs };
+            self.tell(worker, WorkerEvent::Replied(batch));
+        }
+        self.fake(worker).violated |= twice;
     }
 
     /// Sends what is finished.

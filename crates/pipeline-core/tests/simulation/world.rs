@@ -4,7 +4,7 @@ use crate::fake_worker::FakeWorker;
 use crate::model::Model;
 use crate::random::Random;
 use crate::scenario::{Happening, Scenario, Starts};
-use cofferdam_pipeline_core::supervisor::{Command, Control, Input, Supervisor};
+use cofferdam_pipeline_core::supervisor::{Command, Control, Input, Supervisor, WorkerState};
 use cofferdam_pipeline_core::{
     Assignment, EventKind, Exit, ExitReport, KillReason, LeaseId, Time, TimeLimit, WorkerEvent, WorkerId,
 };
@@ -31,6 +31,9 @@ pub struct World {
     pub sync_planned: bool,
     pub store_full: bool,
     pub starts: u64,
+    /// States that items saved so far: each is another one.
+    pub states: u32,
+    pub host_died: bool,
     pub verbose: bool,
     /// (phase, input) pairs that came up.
     pub met: BTreeSet<(&'static str, &'static str)>,
@@ -63,6 +66,11 @@ impl World {
     pub fn new(seed: u64, verbose: bool) -> Self {
         let mut random = Random::new(seed);
         let scenario = Scenario::new(seed, &mut random);
+        Self::of(scenario, random, verbose)
+    }
+
+    /// One session.
+    pub fn of(scenario: Scenario, random: Random, verbose: bool) -> Self {
         Self {
             now: Time(0),
             supervisor: Supervisor::new(scenario.policy.clone(), scenario.allow_threads),
@@ -78,6 +86,8 @@ impl World {
             sync_planned: false,
             store_full: false,
             starts: 0,
+            states: 0,
+            host_died: false,
             verbose,
             met: BTreeSet::new(),
         }
@@ -93,6 +103,9 @@ impl World {
         for _ in 0..STEPS_MAX {
             if self.model.finished.is_some() {
                 return self.nothing_follows();
+            }
+            if self.host_died {
+                return;
             }
             let deadline = self.supervisor.next_deadline();
             let next = self.events.keys().next().map(|key| key.0);
@@ -150,6 +163,10 @@ impl World {
     pub fn input(&mut self, input: Input) {
         let phase = self.supervisor.phase().name();
         self.met.insert((phase, name(&input)));
+        if let Input::Worker(worker, _) | Input::Observed(worker, _) = &input {
+            let state = self.supervisor.workers().find(|view| view.worker == *worker);
+            self.met.insert((worker_state(state.map(|view| view.state)), name(&input)));
+        }
         let mut commands = Vec::new();
         self.supervisor.step(input, self.now, &mut commands);
         for command in commands {
@@ -198,7 +215,9 @@ impl World {
                 self.plan_sync();
             }
             Command::Note { prior, .. } => self.model.noted(prior),
-            Command::SaveState { .. } => {}
+            Command::SaveState { chunk, position, state } => {
+                self.model.saved(chunk.first().0 + u64::from(position), state);
+            }
             Command::Emit(EventKind::Committed { kind, count }) => self.model.told_committed(kind, count),
             Command::Emit(EventKind::Acquitted(index)) => self.model.acquitted(index.0),
             Command::Emit(EventKind::WorkerExited(worker, exit)) => self.worker_exited(worker, &exit),
@@ -259,6 +278,7 @@ impl World {
 
     /// What the supervisor may charge for this death.
     pub fn count_deaths(&mut self, worker: WorkerId, report: &ExitReport) {
+        self.model.idle_deaths += u32::from(report.open.is_empty());
         let fake = &self.workers[&worker];
         let suspects: Vec<_> = if report.open_known && !fake.violated {
             report.open.iter().map(|open| self.leases[&open.lease].1 + u64::from(open.offset)).collect()
@@ -280,6 +300,16 @@ impl World {
         let leases = self.leases.values().filter(|(holder, ..)| *holder == worker);
         let items = leases.flat_map(|&(_, first, len)| first..first + u64::from(len));
         items.filter(|&index| !self.model.items[index as usize].committed).collect()
+    }
+}
+
+fn worker_state(state: Option<WorkerState>) -> &'static str {
+    match state {
+        None => "worker gone",
+        Some(WorkerState::Starting) => "worker starting",
+        Some(WorkerState::Ready) => "worker ready",
+        Some(WorkerState::Stopping) => "worker stopping",
+        Some(WorkerState::Dying) => "worker dying",
     }
 }
 
