@@ -124,7 +124,7 @@ fn every_message_has_the_bytes_of_the_spec() {
     assert_example(&Stopped {});
     assert_eq!(
         rows(PROTOCOL, "## Messages", "kind").len(),
-        10,
+        11,
         "no message is documented that does not exist"
     );
 }
