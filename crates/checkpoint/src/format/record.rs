@@ -19,8 +19,7 @@ pub(crate) const KIND_JOB_STATE: u8 = 7;
 /// Kept for later: an outcome is withdrawn, its item is to be tried again.
 #[cfg(test)]
 pub(crate) const KIND_WITHDRAWN: u8 = 8;
-/// Kept for later: an item that was added to a running job, stored whole.
-#[cfg(test)]
+/// An item that was added to a running job, stored whole.
 pub(crate) const KIND_ITEM: u8 = 9;
 
 /// A step number follows the tag; without it the step is 0.
@@ -82,6 +81,11 @@ pub(crate) enum Record<'a> {
         lease: u32,
         items: Vec<LeaseItems<'a>>,
     },
+    /// An item that no source has: its key and its encoding.
+    Added {
+        key: &'a [u8],
+        content: &'a [u8],
+    },
     /// A kind that this version only passes over.
     Other,
 }
@@ -106,7 +110,7 @@ impl Record<'_> {
         match self {
             Self::CompletedRun { count, .. } => *count,
             Self::Completed { .. } | Self::CompletedBlob { .. } | Self::SetAside { .. } => 1,
-            Self::Note { .. } | Self::LeaseStarted { .. } | Self::Other => 0,
+            Self::Note { .. } | Self::LeaseStarted { .. } | Self::Added { .. } | Self::Other => 0,
         }
     }
 }
@@ -154,6 +158,15 @@ pub(crate) fn put_note(out: &mut Vec<u8>, key: KeyRef<'_>, note: &Note) {
     for number in [note.crashes, note.failures, note.foreign_kills, note.host_deaths] {
         put_varint(out, number.into());
     }
+}
+
+/// An item that was added, whole.
+pub(crate) fn put_added(out: &mut Vec<u8>, key: &[u8], content: &[u8]) {
+    let mut fields = Vec::with_capacity(key.len() + content.len() + 10);
+    put_bytes(&mut fields, key);
+    fields.extend_from_slice(content);
+    out.push(KIND_ITEM);
+    put_bytes(out, &fields);
 }
 
 /// `holder` is the session's epoch, the worker and the lease.
@@ -259,6 +272,11 @@ fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
             Ok(Record::Note { key, note })
         }
         KIND_LEASE_STARTED => read_lease_started(r),
+        KIND_ITEM => {
+            let mut fields = Reader(r.bytes()?);
+            let key = fields.bytes()?;
+            Ok(Record::Added { key, content: fields.0 })
+        }
         // All later kinds begin with the length of the rest.
         KIND_JOB_STATE..=TAG_KIND_MASK => r.bytes().map(|_| Record::Other),
         _ => Err(Malformed),
@@ -320,6 +338,7 @@ mod tests {
         put_set_aside(&mut body, plain, OutcomeKind::Failed, 3, &Evidence::default());
         put_note(&mut body, KeyRef::Bytes(b""), &note);
         put_lease_started(&mut body, (9, 1, 2), lease.iter().copied());
+        put_added(&mut body, b"new", &[7; 3]);
         body.extend_from_slice(&[KIND_WITHDRAWN, 1, 0]);
         let read: Vec<_> = records(&body).map(|record| record.unwrap()).collect();
         assert_eq!(
@@ -337,6 +356,7 @@ mod tests {
                 },
                 Record::Note { key: KeyRef::Bytes(b""), note },
                 Record::LeaseStarted { epoch: 9, worker: 1, lease: 2, items: lease.to_vec() },
+                Record::Added { key: b"new", content: &[7; 3] },
                 Record::Other,
             ]
         );
