@@ -327,7 +327,7 @@ pub(crate) struct Todo {
 
 impl Todo {
     pub fn new(job: Arc<JobStore>, suspects: Suspects) -> Self {
-        let added = job.added_items().into_iter().collect();
+        let added = job.added_items().into_iter().map(|item| (item.key, item.content)).collect();
         let (any_done, any_note) = (job.counts().total() > 0, job.has_notes());
         Self { job, any_done, any_note, suspects, added }
     }

@@ -85,7 +85,7 @@ fn plan_keyed<S: ItemSource>(source: &mut S, job: &JobStore, resumed: bool) -> R
     // Eight bytes a key, sorted afterwards: a set would take three times that while it grows, and a cache miss a key.
     let mut hashes = Vec::new();
     let (mut done, mut new, mut changed) = (0, 0, 0);
-    let mut added: HashSet<Box<[u8]>> = job.added_items().into_iter().map(|(key, _)| key).collect();
+    let mut added: HashSet<Box<[u8]>> = job.added_items().into_iter().map(|item| item.key).collect();
     let is_empty = job.keys_len() == 0;
     job.begin_pass();
     for (position, element) in (0u64..).zip(source.open()?) {

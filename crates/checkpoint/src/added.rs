@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 /// In the order in which they were added.
 #[derive(Debug, Default)]
 pub(crate) struct Added {
-    items: BTreeMap<u64, AddedItem>,
+    items: BTreeMap<u64, Kept>,
     numbers: HashMap<[u64; 2], u64>,
     next: u64,
     bytes: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Added {
 
 /// One of them.
 #[derive(Debug)]
-pub(crate) struct AddedItem {
+pub(crate) struct Kept {
     hash: [u64; 2],
     number: u64,
     key: Box<[u8]>,
@@ -31,12 +31,12 @@ impl Added {
             return false;
         }
         self.next += 1;
-        self.restore(Some(AddedItem { hash, number: self.next, key: key.into(), content: content.into() }));
+        self.restore(Some(Kept { hash, number: self.next, key: key.into(), content: content.into() }));
         true
     }
 
     /// Takes it out, since it has an outcome.
-    pub(crate) fn take(&mut self, hash: [u64; 2]) -> Option<AddedItem> {
+    pub(crate) fn take(&mut self, hash: [u64; 2]) -> Option<Kept> {
         if self.numbers.is_empty() {
             return None;
         }
@@ -46,7 +46,7 @@ impl Added {
     }
 
     /// Puts back what was taken out.
-    pub(crate) fn restore(&mut self, item: Option<AddedItem>) {
+    pub(crate) fn restore(&mut self, item: Option<Kept>) {
         let Some(item) = item else { return };
         self.bytes += item.key.len() + item.content.len();
         self.numbers.insert(item.hash, item.number);

@@ -1,6 +1,6 @@
 //! What the store knows without reading: which items have an outcome, and what is known against the others.
 
-use crate::added::{Added, AddedItem};
+use crate::added::{Added, Kept};
 use crate::format::record::{Item, LeaseItems, Record};
 use crate::limits::LEASES_PER_WORKER_MAX;
 use crate::{Counts, KeyRef, Lookup, Note, OpenLease};
@@ -74,7 +74,7 @@ pub(crate) struct Undo {
 #[derive(Debug)]
 enum UndoStep {
     Ordinals { first: u64, count: u32, kind: OutcomeKind },
-    Key { hash: [u64; 2], before: Option<Entry>, kind: OutcomeKind, added: Option<AddedItem> },
+    Key { hash: [u64; 2], before: Option<Entry>, kind: OutcomeKind, added: Option<Kept> },
 }
 
 impl Index {

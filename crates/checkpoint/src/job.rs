@@ -13,8 +13,8 @@ use crate::journal::recovery::{Scope, recover};
 use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
 use crate::{
-    Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note, OpenLease,
-    OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
+    AddedItem, Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note,
+    OpenLease, OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
 };
 use cofferdam_pipeline_core::{Fingerprint, Identities};
 use std::io::Read;
@@ -228,10 +228,11 @@ impl JobStore {
         written.map(|()| true)
     }
 
-    /// Keys and contents of the items that were added and have no outcome, oldest first.
+    /// The items that were added and have no outcome, oldest first.
     #[must_use]
-    pub fn added_items(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
-        lock(&self.journal.state).index.added().iter().map(|(key, item)| (key.into(), item.into())).collect()
+    pub fn added_items(&self) -> Vec<AddedItem> {
+        let owned = |(key, content): (&[u8], &[u8])| AddedItem { key: key.into(), content: content.into() };
+        lock(&self.journal.state).index.added().iter().map(owned).collect()
     }
 
     /// The memory that these items take.

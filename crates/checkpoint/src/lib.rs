@@ -52,6 +52,6 @@ pub use outcomes::Outcomes;
 pub use real_disk::RealDisk;
 pub use store::{Store, StoreOptions};
 pub use types::{
-    BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,
-    OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
+    AddedItem, BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note,
+    OpenLease, OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
 };

@@ -13,7 +13,7 @@ fn options() -> StoreOptions {
 }
 
 fn items(job: &cofferdam_checkpoint::JobStore) -> Vec<(Vec<u8>, Vec<u8>)> {
-    job.added_items().into_iter().map(|(key, item)| (key.into_vec(), item.into_vec())).collect()
+    job.added_items().into_iter().map(|item| (item.key.into_vec(), item.content.into_vec())).collect()
 }
 
 #[test]
