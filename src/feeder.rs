@@ -7,8 +7,8 @@ use cofferdam_checkpoint::{JobStore, KeyRef, Lookup};
 use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::supervisor::{Input, Prior};
 use cofferdam_pipeline_core::{
-    Chunk, ChunkBuilder, Evidence, Identities, ItemIndex, ItemSource, Key, KeyTable, Keying, SourceError,
-    SourceItem,
+    Chunk, ChunkBuilder, Evidence, Fingerprint, Identities, ItemIndex, ItemSource, Key, KeyTable, Keying,
+    SourceError, SourceItem,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -211,7 +211,7 @@ impl FeedState {
 struct Fresh<'a, T> {
     ordinal: u64,
     key: Option<&'a [u8]>,
-    fingerprint: Option<cofferdam_pipeline_core::Fingerprint>,
+    fingerprint: Option<Fingerprint>,
     prior: Option<Prior>,
     item: &'a T,
 }
@@ -234,7 +234,7 @@ where
 /// What was added to the job in earlier runs and has no outcome.
 fn feed_added(todo: &Todo, feed: &Feed) -> Result<(), SourceError> {
     for (key, content) in &todo.added {
-        let prior = todo.prior(KeyRef::Bytes(key));
+        let prior = todo.prior(KeyRef::Bytes(key), None);
         feed.push(|state| {
             state.append_encoded(key, content, prior);
             Ok(())
@@ -273,7 +273,7 @@ where
         }
         let prior = match refused {
             Some(_) => Some(Prior { refused, ..Prior::default() }),
-            None => todo.prior(identity),
+            None => todo.prior(identity, fingerprint),
         };
         let fresh = Fresh { ordinal, key: key.as_deref(), fingerprint, prior, item: &item };
         if !feed.push(|state| state.append(codec, &fresh))? {
@@ -320,6 +320,7 @@ pub(crate) struct Todo {
     job: Arc<JobStore>,
     any_done: bool,
     any_note: bool,
+    any_state: bool,
     suspects: Suspects,
     /// Added in earlier runs: these come from the store, also if the source has them by now.
     added: BTreeMap<Box<[u8]>, Box<[u8]>>,
@@ -329,10 +330,11 @@ impl Todo {
     pub fn new(job: Arc<JobStore>, suspects: Suspects) -> Self {
         let added = job.added_items().into_iter().map(|item| (item.key, item.content)).collect();
         let (any_done, any_note) = (job.counts().total() > 0, job.has_notes());
-        Self { job, any_done, any_note, suspects, added }
+        let any_state = job.has_saved_states();
+        Self { job, any_done, any_note, any_state, suspects, added }
     }
 
-    fn wants(&self, key: KeyRef<'_>, fingerprint: Option<cofferdam_pipeline_core::Fingerprint>) -> bool {
+    fn wants(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> bool {
         if let KeyRef::Bytes(key) = key
             && !self.added.is_empty()
             && self.added.contains_key(key)
@@ -342,10 +344,11 @@ impl Todo {
         !self.any_done || self.job.lookup(key, fingerprint) != Lookup::Done
     }
 
-    fn prior(&self, key: KeyRef<'_>) -> Option<Prior> {
+    fn prior(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Option<Prior> {
         let note = self.any_note.then(|| self.job.prior(key)).flatten();
         let host_suspect = self.suspects.contains(key);
-        if note.is_none() && !host_suspect {
+        let saved_state = self.any_state.then(|| self.job.saved_state(key, fingerprint)).flatten();
+        if note.is_none() && saved_state.is_none() && !host_suspect {
             return None;
         }
         let note = note.map(|note| self.suspects.clear(&self.job, key, note)).unwrap_or_default();
@@ -357,7 +360,7 @@ impl Todo {
             host_deaths: note.host_deaths,
             host_suspect,
             refused: None,
-            saved_state: None,
+            saved_state,
         })
     }
 }

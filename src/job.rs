@@ -7,6 +7,7 @@ use crate::fleet::{Fleet, MakeThreads};
 use crate::inbox::Inbox;
 use crate::ledger::Ledger;
 use crate::shared::Shared;
+use crate::states::States;
 use crate::{JobControl, JobError, JobHandle, plan, spec, suspects};
 use cofferdam_checkpoint::{CommitEvent, Durability, JobStore, Store, StoreOptions};
 use cofferdam_ipc::Codec;
@@ -234,6 +235,7 @@ impl<P: Processor> Job<P> {
             inbox: inbox.clone(),
             feed: feed.clone(),
             fleet,
+            states: States::default(),
             ledger: Ledger::new(job.clone()),
             job: job.clone(),
             shared: shared.clone(),

@@ -3,8 +3,9 @@
 use crate::added::{Added, Kept};
 use crate::format::record::{Item, LeaseItems, Record};
 use crate::limits::LEASES_PER_WORKER_MAX;
+use crate::states::SavedStates;
 use crate::{Counts, KeyRef, Lookup, Note, OpenLease};
-use cofferdam_pipeline_core::{Fingerprint, OutcomeKind};
+use cofferdam_pipeline_core::{Fingerprint, OutcomeKind, SavedState};
 use hashbrown::HashTable;
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,6 +18,7 @@ pub(crate) struct Index {
     done: RoaringTreemap,
     keyed: HashTable<Entry>,
     notes: HashMap<KeyId, Note>,
+    states: SavedStates,
     pub(crate) counts: Counts,
     /// The last leases of each worker of the last session.
     leases: BTreeMap<u32, VecDeque<RawLease>>,
@@ -42,7 +44,7 @@ const LSN_SHIFT: u32 = 8;
 
 /// An item, as small as it can be and still be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum KeyId {
+pub(crate) enum KeyId {
     Ordinal(u64),
     Hash([u64; 2]),
 }
@@ -85,6 +87,7 @@ impl Index {
             done: RoaringTreemap::new(),
             keyed: HashTable::new(),
             notes: HashMap::new(),
+            states: SavedStates::default(),
             counts: Counts::default(),
             leases: BTreeMap::new(),
             leases_epoch: 0,
@@ -129,6 +132,10 @@ impl Index {
                 self.add(key, content);
                 Ok(())
             }
+            Record::SavedState { item, state } => {
+                self.set_saved_state(*item, (*state).into());
+                Ok(())
+            }
             Record::Other => Ok(()),
         }
     }
@@ -144,6 +151,7 @@ impl Index {
         if !self.notes.is_empty() {
             self.notes.retain(|id, _| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
         }
+        self.states.retain(|id| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
         undo.steps.push(UndoStep::Ordinals { first, count, kind: OutcomeKind::Completed });
         Ok(())
     }
@@ -175,6 +183,7 @@ impl Index {
         if !self.notes.is_empty() {
             self.notes.remove(&id);
         }
+        self.states.remove(id);
         Ok(())
     }
 
@@ -311,6 +320,28 @@ impl Index {
     pub(crate) fn set_note(&mut self, key: KeyRef<'_>, note: Note) {
         let id = self.id(key);
         self.notes.insert(id, note);
+    }
+
+    /// What was saved for this input; a state of another one is of no use.
+    pub(crate) fn saved_state(
+        &self,
+        key: KeyRef<'_>,
+        fingerprint: Option<Fingerprint>,
+    ) -> Option<SavedState> {
+        if self.states.is_empty() {
+            return None;
+        }
+        let (of, state) = self.states.get(self.id(key))?;
+        is_same_input(of, fingerprint).then_some(state)
+    }
+
+    pub(crate) fn has_saved_states(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    pub(crate) fn set_saved_state(&mut self, item: Item<'_>, state: SavedState) {
+        let id = self.id(item.key);
+        self.states.set(id, fold(item.fingerprint), state);
     }
 
     /// Leases of the last session, with their items that have no outcome.

@@ -2,7 +2,7 @@
 
 use crate::disk::DiskFile;
 use crate::format::description::Description;
-use crate::format::record::{LeaseItems, put_added, put_lease_started, put_note};
+use crate::format::record::{Item, LeaseItems, put_added, put_lease_started, put_note, put_saved_state};
 use crate::index::Standing;
 use crate::journal::chain::Chain;
 use crate::journal::fill::FillAhead;
@@ -16,7 +16,7 @@ use crate::{
     AddedItem, Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note,
     OpenLease, OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
 };
-use cofferdam_pipeline_core::{Fingerprint, Identities};
+use cofferdam_pipeline_core::{Fingerprint, Identities, SavedState};
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
@@ -255,6 +255,35 @@ impl JobStore {
         let key = batch::checked_key(key)?;
         self.journal.append_unsynced(|_, records| put_note(records, key, &note))?;
         lock(&self.journal.state).index.set_note(key, note);
+        Ok(())
+    }
+
+    /// What an item without an outcome saved last for this input. An item without a fingerprint counts as unchanged.
+    #[must_use]
+    pub fn saved_state(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Option<SavedState> {
+        lock(&self.journal.state).index.saved_state(key, fingerprint)
+    }
+
+    /// Whether any item has a saved state: otherwise nobody need ask.
+    #[must_use]
+    pub fn has_saved_states(&self) -> bool {
+        lock(&self.journal.state).index.has_saved_states()
+    }
+
+    /// Remembers what an item saved, in place of what it saved before, until its outcome. Survives this process at once, a
+    /// power cut with the next commit or the orderly end.
+    ///
+    /// # Errors
+    /// Those of writing, which poison the handle.
+    pub fn save_state(
+        &self,
+        key: KeyRef<'_>,
+        fingerprint: Option<Fingerprint>,
+        state: SavedState,
+    ) -> Result<(), StoreError> {
+        let item = Item { key: batch::checked_key(key)?, fingerprint };
+        self.journal.append_unsynced(|_, records| put_saved_state(records, item, &state))?;
+        lock(&self.journal.state).index.set_saved_state(item, state);
         Ok(())
     }
 

@@ -37,6 +37,7 @@ mod outcomes;
 mod owner_file;
 mod random;
 mod real_disk;
+mod states;
 mod store;
 mod sys;
 mod types;

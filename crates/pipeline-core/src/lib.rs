@@ -24,7 +24,7 @@ mod time;
 
 pub use buffer::{Buffer, BufferPool};
 pub use chunk::{Chunk, ChunkBuilder, EntryError, entries, push_entry_len};
-pub use context::{Context, Instrument, Interrupted, StartContext};
+pub use context::{Context, Instrument, Interrupted, StartContext, StateTooLong};
 pub use event::{Event, EventKind};
 pub use executor::{
     Assignment, Executor, ExitReport, Observation, OpenItem, ReplyBatch, WorkerEvent, WorkerSink,
