@@ -284,7 +284,8 @@ impl Driver {
             Keying::Keyed if self.live.source_ended && self.base.plan.new.is_none() => {
                 Some(self.base.plan.done + fed)
             }
-            Keying::Dense | Keying::Keyed => self.base.plan.items(),
+            Keying::Dense => self.base.plan.items(),
+            Keying::Keyed => self.base.plan.items().map(|items| items + self.feed.added()),
         }
     }
 

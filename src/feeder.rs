@@ -12,8 +12,9 @@ use cofferdam_pipeline_core::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +43,8 @@ struct FeedState {
     /// The supervisor waits: the next item goes out at once, however few there are.
     hungry: bool,
     closed: bool,
+    /// Items that the host added in this run.
+    added: u64,
 }
 
 impl Feed {
@@ -55,6 +58,7 @@ impl Feed {
             credit: 0,
             hungry: false,
             closed: false,
+            added: 0,
         };
         Arc::new(Self { state: Mutex::new(state), credit_given: Condvar::new(), inbox })
     }
@@ -80,7 +84,10 @@ impl Feed {
     }
 
     /// Appends an item; blocks while a full chunk waits for credit. `false` when nothing is wanted any more.
-    fn push<T: Serialize>(&self, codec: Codec, new: &Fresh<'_, T>) -> Result<bool, SourceError> {
+    fn push(
+        &self,
+        append: impl FnOnce(&mut FeedState) -> Result<(), SourceError>,
+    ) -> Result<bool, SourceError> {
         let mut state = self.lock();
         while state.is_full() {
             if state.closed {
@@ -92,7 +99,7 @@ impl Feed {
                 self.deliver(&mut state);
             }
         }
-        state.append(codec, new)?;
+        append(&mut state)?;
         if state.hungry && self.deliver(&mut state) {
             state.hungry = false;
         }
@@ -111,10 +118,25 @@ impl Feed {
         }
     }
 
+    /// An item that the host adds goes to the driver at once, without credit: the host's own bound holds it.
+    pub fn add(&self, key: &[u8], content: &[u8]) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.append_encoded(key, content, None);
+            state.added += 1;
+            self.deliver(&mut state);
+        }
+    }
+
+    /// Items that were added so far.
+    pub fn added(&self) -> u64 {
+        self.lock().added
+    }
+
     /// Hands the partial chunk to the driver, against credit; `false` when there is nothing to hand.
     fn deliver(&self, state: &mut FeedState) -> bool {
         let Some((chunk, priors)) = state.cut() else { return false };
-        state.credit -= 1;
+        state.credit = state.credit.saturating_sub(1);
         self.inbox.source(Input::Fed { chunk: Arc::new(chunk), priors });
         true
     }
@@ -137,15 +159,37 @@ impl FeedState {
 
     fn append<T: Serialize>(&mut self, codec: Codec, new: &Fresh<'_, T>) -> Result<(), SourceError> {
         self.builder.push(|out| codec.encode(new.item, out)).map_err(SourceError::new)?;
-        if let Some(mut prior) = new.prior.clone() {
-            prior.index = ItemIndex(self.next_index + u64::from(self.builder.items()) - 1);
-            self.priors.push(prior);
-        }
+        self.note_prior(new.prior.clone());
         match (&mut self.identities, new.key) {
             (Identities::Keys(table), Some(key)) => table.push(key, new.fingerprint),
             (identities, _) => identities.push_ordinal(new.ordinal),
         }
         Ok(())
+    }
+
+    /// An item with a key, as it travels.
+    fn append_encoded(&mut self, key: &[u8], content: &[u8], prior: Option<Prior>) {
+        let copy = |out: &mut Vec<u8>| {
+            out.extend_from_slice(content);
+            Ok::<_, Infallible>(())
+        };
+        match self.builder.push(copy) {
+            Ok(()) => {}
+            Err(never) => match never {},
+        }
+        self.note_prior(prior);
+        match &mut self.identities {
+            Identities::Keys(table) => table.push(key, None),
+            Identities::Ordinals(_) => unreachable!("items are added to keyed jobs only"),
+        }
+    }
+
+    /// What is known against the item that was pushed last.
+    fn note_prior(&mut self, prior: Option<Prior>) {
+        if let Some(mut prior) = prior {
+            prior.index = ItemIndex(self.next_index + u64::from(self.builder.items()) - 1);
+            self.priors.push(prior);
+        }
     }
 
     fn cut(&mut self) -> Option<(Chunk, Vec<Prior>)> {
@@ -173,12 +217,13 @@ struct Fresh<'a, T> {
 }
 
 /// The feeder thread: everything from the source that has no outcome yet, then the end or the error.
-pub(crate) fn feed<S>(mut source: S, todo: Todo<'_>, codec: Codec, feed: &Feed)
+pub(crate) fn feed<S>(mut source: S, todo: &Todo, codec: Codec, feed: &Feed)
 where
     S: ItemSource,
     S::Item: Serialize + DeserializeOwned,
 {
-    let end = match feed_all(&mut source, &todo, codec, feed) {
+    let fed = feed_added(todo, feed).and_then(|()| feed_all(&mut source, todo, codec, feed));
+    let end = match fed {
         Ok(()) => Input::SourceEnded,
         Err(error) => Input::SourceFailed(error.0.to_string()),
     };
@@ -186,7 +231,19 @@ where
     feed.inbox.source(end);
 }
 
-fn feed_all<S>(source: &mut S, todo: &Todo<'_>, codec: Codec, feed: &Feed) -> Result<(), SourceError>
+/// What was added to the job in earlier runs and has no outcome.
+fn feed_added(todo: &Todo, feed: &Feed) -> Result<(), SourceError> {
+    for (key, content) in &todo.added {
+        let prior = todo.prior(KeyRef::Bytes(key), None);
+        feed.push(|state| {
+            state.append_encoded(key, content, prior);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn feed_all<S>(source: &mut S, todo: &Todo, codec: Codec, feed: &Feed) -> Result<(), SourceError>
 where
     S: ItemSource,
     S::Item: Serialize + DeserializeOwned,
@@ -219,7 +276,7 @@ where
             None => todo.prior(identity, fingerprint),
         };
         let fresh = Fresh { ordinal, key: key.as_deref(), fingerprint, prior, item: &item };
-        if !feed.push(codec, &fresh)? {
+        if !feed.push(|state| state.append(codec, &fresh))? {
             break;
         }
     }
@@ -259,26 +316,31 @@ fn refuse_duplicate(key: &mut Option<Box<[u8]>>, first: u64, second: u64) -> Opt
 }
 
 /// What the store knows, at the cost of nothing when it knows nothing.
-pub(crate) struct Todo<'a> {
-    job: &'a JobStore,
+pub(crate) struct Todo {
+    job: Arc<JobStore>,
     any_done: bool,
     any_note: bool,
     any_state: bool,
     suspects: Suspects,
+    /// Added in earlier runs: these come from the store, also if the source has them by now.
+    added: BTreeMap<Box<[u8]>, Box<[u8]>>,
 }
 
-impl<'a> Todo<'a> {
-    pub fn new(job: &'a JobStore, suspects: Suspects) -> Self {
-        Self {
-            job,
-            any_done: job.counts().total() > 0,
-            any_note: job.has_notes(),
-            any_state: job.has_saved_states(),
-            suspects,
-        }
+impl Todo {
+    pub fn new(job: Arc<JobStore>, suspects: Suspects) -> Self {
+        let added = job.added_items().into_iter().map(|item| (item.key, item.content)).collect();
+        let (any_done, any_note) = (job.counts().total() > 0, job.has_notes());
+        let any_state = job.has_saved_states();
+        Self { job, any_done, any_note, any_state, suspects, added }
     }
 
     fn wants(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> bool {
+        if let KeyRef::Bytes(key) = key
+            && !self.added.is_empty()
+            && self.added.contains_key(key)
+        {
+            return false;
+        }
         !self.any_done || self.job.lookup(key, fingerprint) != Lookup::Done
     }
 
@@ -289,7 +351,7 @@ impl<'a> Todo<'a> {
         if note.is_none() && saved_state.is_none() && !host_suspect {
             return None;
         }
-        let note = note.map(|note| self.suspects.clear(self.job, key, note)).unwrap_or_default();
+        let note = note.map(|note| self.suspects.clear(&self.job, key, note)).unwrap_or_default();
         Some(Prior {
             index: ItemIndex(0), // set when the item gets its place
             crashes: note.crashes,

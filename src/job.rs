@@ -245,12 +245,19 @@ impl<P: Processor> Job<P> {
         };
         shared.set_durable(job.durable_lsn());
         let codec = self.codec;
-        let feeder_job = job.clone();
-        spawn("cofferdam-feeder", move || {
-            feeder::feed(source, Todo::new(&feeder_job, suspects), codec, &feed)
-        })?;
+        // Before anybody can add an item: what is in the store now is of earlier runs.
+        let todo = Todo::new(job.clone(), suspects);
+        let feeder_feed = feed.clone();
+        spawn("cofferdam-feeder", move || feeder::feed(source, &todo, codec, &feeder_feed))?;
         spawn("cofferdam-driver", move || driver.run())?;
-        Ok(JobHandle { control: JobControl { inbox, shared }, job, codec, plan, processor: PhantomData })
+        Ok(JobHandle {
+            control: JobControl { inbox, shared },
+            job,
+            feed,
+            codec,
+            plan,
+            processor: PhantomData,
+        })
     }
 
     /// The job in the store, and whether it was there before.

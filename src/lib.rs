@@ -31,7 +31,7 @@ pub use cofferdam_pipeline_core::{
     ItemSource, Key, Keying, Policy, Processor, RetryPolicy, SourceError, SourceItem, StartContext,
     StateTooLong, dense, fallible, keyed, stream,
 };
-pub use error::JobError;
+pub use error::{AddError, JobError};
 pub use events::Events;
 pub use handle::{JobControl, JobHandle};
 pub use job::{Isolation, Job, OnDifference, OnExisting};

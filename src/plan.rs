@@ -85,6 +85,7 @@ fn plan_keyed<S: ItemSource>(source: &mut S, job: &JobStore, resumed: bool) -> R
     // Eight bytes a key, sorted afterwards: a set would take three times that while it grows, and a cache miss a key.
     let mut hashes = Vec::new();
     let (mut done, mut new, mut changed) = (0, 0, 0);
+    let mut added: HashSet<Box<[u8]>> = job.added_items().into_iter().map(|item| item.key).collect();
     let is_empty = job.keys_len() == 0;
     job.begin_pass();
     for (position, element) in (0u64..).zip(source.open()?) {
@@ -92,6 +93,9 @@ fn plan_keyed<S: ItemSource>(source: &mut S, job: &JobStore, resumed: bool) -> R
         check_key(position, key.as_deref())?;
         let key = key.unwrap_or_default();
         hashes.push(hasher.hash_one(&*key));
+        if !added.is_empty() {
+            added.remove(&key);
+        }
         if is_empty {
             new += 1;
             continue;
@@ -109,6 +113,9 @@ fn plan_keyed<S: ItemSource>(source: &mut S, job: &JobStore, resumed: bool) -> R
     if !twice.is_empty() {
         refuse_duplicates(source, |key| twice.contains(&hasher.hash_one(key)))?;
     }
+    // Those that were added to the job and that the source does not have.
+    new += added.len() as u64;
+    done += job.added_and_done();
     Ok(ResumePlan { resumed, done, new: Some(new), changed, gone: job.unseen_keys() })
 }
 

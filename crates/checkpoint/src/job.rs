@@ -2,7 +2,7 @@
 
 use crate::disk::DiskFile;
 use crate::format::description::Description;
-use crate::format::record::{Item, LeaseItems, put_lease_started, put_note, put_saved_state};
+use crate::format::record::{Item, LeaseItems, put_added, put_lease_started, put_note, put_saved_state};
 use crate::index::Standing;
 use crate::journal::chain::Chain;
 use crate::journal::fill::FillAhead;
@@ -13,8 +13,8 @@ use crate::journal::recovery::{Scope, recover};
 use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
 use crate::{
-    Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note, OpenLease,
-    OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
+    AddedItem, Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note,
+    OpenLease, OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
 };
 use cofferdam_pipeline_core::{Fingerprint, Identities, SavedState};
 use std::io::Read;
@@ -210,6 +210,43 @@ impl JobStore {
         waited.unwrap_or_else(PoisonError::into_inner).0.durable_lsn
     }
 
+    /// Keeps an item whole that no source has, until it has an outcome; `false` when its key has one, or was added before. Survives
+    /// this process at once, a power cut with the next commit.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] for a key that is too long; those of writing, which poison the handle.
+    pub fn add_item(&self, key: &[u8], content: &[u8]) -> Result<bool, StoreError> {
+        batch::checked_key(KeyRef::Bytes(key))?;
+        // First: whoever adds the same key at the same time finds it there.
+        if !lock(&self.journal.state).index.add(key, content) {
+            return Ok(false);
+        }
+        let written = self.journal.append_unsynced(|_, records| put_added(records, key, content));
+        if written.is_err() {
+            lock(&self.journal.state).index.forget_added(key);
+        }
+        written.map(|()| true)
+    }
+
+    /// The items that were added and have no outcome, oldest first.
+    #[must_use]
+    pub fn added_items(&self) -> Vec<AddedItem> {
+        let owned = |(key, content): (&[u8], &[u8])| AddedItem { key: key.into(), content: content.into() };
+        lock(&self.journal.state).index.added().iter().map(owned).collect()
+    }
+
+    /// The memory that these items take.
+    #[must_use]
+    pub fn added_bytes(&self) -> usize {
+        lock(&self.journal.state).index.added().bytes()
+    }
+
+    /// Items with an outcome that were added and that the source of this pass does not have.
+    #[must_use]
+    pub fn added_and_done(&self) -> u64 {
+        lock(&self.journal.state).index.added_unseen()
+    }
+
     /// Remembers what is known against an item. Survives this process at once, a power cut with the next commit.
     ///
     /// # Errors
@@ -362,11 +399,15 @@ impl JobStore {
         let mut state = lock(&journal.state);
         let durable_through = state.ticket_through(lsn);
         let next_ticket = state.next_ticket();
-        *state = State::new(parts.index, parts.next_lsn, next_ticket);
+        let before = std::mem::replace(&mut *state, State::new(parts.index, parts.next_lsn, next_ticket));
         drop(state);
         *lock(&self.report) = report;
         *writer = Some(spawn_writer(journal)?);
         journal.done.notify_all();
+        // They were not synced: the journal may have lost them, and nobody else has them.
+        for (key, content) in before.index.added().iter() {
+            self.add_item(key, content)?;
+        }
         Ok(Reopened { renewed: true, durable_through, lsn })
     }
 

@@ -19,8 +19,7 @@ pub(crate) const KIND_JOB_STATE: u8 = 7;
 /// Kept for later: an outcome is withdrawn, its item is to be tried again.
 #[cfg(test)]
 pub(crate) const KIND_WITHDRAWN: u8 = 8;
-/// Kept for later: an item that was added to a running job, stored whole.
-#[cfg(test)]
+/// An item that was added to a running job, stored whole.
 pub(crate) const KIND_ITEM: u8 = 9;
 
 /// What an unsettled item saved.
@@ -86,6 +85,11 @@ pub(crate) enum Record<'a> {
         lease: u32,
         items: Vec<LeaseItems<'a>>,
     },
+    /// An item that no source has: its key and its encoding.
+    Added {
+        key: &'a [u8],
+        content: &'a [u8],
+    },
     SavedState {
         item: Item<'a>,
         state: &'a [u8],
@@ -114,7 +118,8 @@ impl Record<'_> {
         match self {
             Self::CompletedRun { count, .. } => *count,
             Self::Completed { .. } | Self::CompletedBlob { .. } | Self::SetAside { .. } => 1,
-            Self::Note { .. } | Self::LeaseStarted { .. } | Self::SavedState { .. } | Self::Other => 0,
+            Self::Note { .. } | Self::LeaseStarted { .. } => 0,
+            Self::SavedState { .. } | Self::Added { .. } | Self::Other => 0,
         }
     }
 }
@@ -162,6 +167,15 @@ pub(crate) fn put_note(out: &mut Vec<u8>, key: KeyRef<'_>, note: &Note) {
     for number in [note.crashes, note.failures, note.foreign_kills, note.host_deaths] {
         put_varint(out, number.into());
     }
+}
+
+/// An item that was added, whole.
+pub(crate) fn put_added(out: &mut Vec<u8>, key: &[u8], content: &[u8]) {
+    let mut fields = Vec::with_capacity(key.len() + content.len() + 10);
+    put_bytes(&mut fields, key);
+    fields.extend_from_slice(content);
+    out.push(KIND_ITEM);
+    put_bytes(out, &fields);
 }
 
 pub(crate) fn put_saved_state(out: &mut Vec<u8>, item: Item<'_>, state: &[u8]) {
@@ -283,6 +297,11 @@ fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
             Ok(Record::Note { key, note })
         }
         KIND_LEASE_STARTED => read_lease_started(r),
+        KIND_ITEM => {
+            let mut fields = Reader(r.bytes()?);
+            let key = fields.bytes()?;
+            Ok(Record::Added { key, content: fields.0 })
+        }
         KIND_SAVED_STATE => {
             let mut fields = Reader(r.bytes()?);
             Ok(Record::SavedState { item: read_item(&mut fields, fingerprinted)?, state: fields.0 })
@@ -348,6 +367,7 @@ mod tests {
         put_set_aside(&mut body, plain, OutcomeKind::Failed, 3, &Evidence::default());
         put_note(&mut body, KeyRef::Bytes(b""), &note);
         put_lease_started(&mut body, (9, 1, 2), lease.iter().copied());
+        put_added(&mut body, b"new", &[7; 3]);
         put_saved_state(&mut body, item, b"page 7");
         body.extend_from_slice(&[KIND_WITHDRAWN, 1, 0]);
         let read: Vec<_> = records(&body).map(|record| record.unwrap()).collect();
@@ -366,6 +386,7 @@ mod tests {
                 },
                 Record::Note { key: KeyRef::Bytes(b""), note },
                 Record::LeaseStarted { epoch: 9, worker: 1, lease: 2, items: lease.to_vec() },
+                Record::Added { key: b"new", content: &[7; 3] },
                 Record::SavedState { item, state: b"page 7" },
                 Record::Other,
             ]
