@@ -1,12 +1,13 @@
 //! Items that were added to a job and have no outcome: nobody else has them, so they are kept whole.
 
+use crate::keyed::KeyHash;
 use std::collections::{BTreeMap, HashMap};
 
 /// In the order in which they were added.
 #[derive(Debug, Default)]
 pub(crate) struct Added {
     items: BTreeMap<u64, Kept>,
-    numbers: HashMap<[u64; 2], u64>,
+    numbers: HashMap<KeyHash, u64>,
     next: u64,
     bytes: usize,
 }
@@ -14,19 +15,19 @@ pub(crate) struct Added {
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    hash: [u64; 2],
+    hash: KeyHash,
     number: u64,
     key: Box<[u8]>,
     content: Box<[u8]>,
 }
 
 impl Added {
-    pub(crate) fn contains(&self, hash: [u64; 2]) -> bool {
+    pub(crate) fn contains(&self, hash: KeyHash) -> bool {
         !self.numbers.is_empty() && self.numbers.contains_key(&hash)
     }
 
     /// False if it is there.
-    pub(crate) fn insert(&mut self, hash: [u64; 2], key: &[u8], content: &[u8]) -> bool {
+    pub(crate) fn insert(&mut self, hash: KeyHash, key: &[u8], content: &[u8]) -> bool {
         if self.contains(hash) {
             return false;
         }
@@ -36,7 +37,7 @@ impl Added {
     }
 
     /// Takes it out, since it has an outcome.
-    pub(crate) fn take(&mut self, hash: [u64; 2]) -> Option<Kept> {
+    pub(crate) fn take(&mut self, hash: KeyHash) -> Option<Kept> {
         if self.numbers.is_empty() {
             return None;
         }

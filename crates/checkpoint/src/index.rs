@@ -2,11 +2,11 @@
 
 use crate::added::{Added, Kept};
 use crate::format::record::{Item, LeaseItems, Record};
+use crate::keyed::{Entry, KeyHash, KeyedTable};
 use crate::limits::LEASES_PER_WORKER_MAX;
 use crate::states::SavedStates;
 use crate::{Counts, KeyRef, Lookup, Note, OpenLease};
 use cofferdam_pipeline_core::{Fingerprint, OutcomeKind, SavedState};
-use hashbrown::HashTable;
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 pub(crate) struct Index {
     seed: u64,
     done: RoaringTreemap,
-    keyed: HashTable<Entry>,
+    keyed: KeyedTable,
     notes: HashMap<KeyId, Note>,
     states: SavedStates,
     pub(crate) counts: Counts,
@@ -26,27 +26,16 @@ pub(crate) struct Index {
     added: Added,
 }
 
-/// 32 bytes for each keyed item, plus a byte and the slack of the table.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    hash: [u64; 2],
-    /// lsn, then a bit for "added", one for "seen in this pass", then two for the outcome's kind.
-    lsn_and_flags: u64,
-    /// 0 for none.
-    fingerprint: u64,
-}
-
 const FLAG_SEEN: u64 = 0b100;
 /// It was added to the job: no source has it, and it is not gone for that.
 const FLAG_ADDED: u64 = 0b1000;
 const KIND_MASK: u64 = 0b011;
-const LSN_SHIFT: u32 = 8;
 
 /// An item, as small as it can be and still be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum KeyId {
     Ordinal(u64),
-    Hash([u64; 2]),
+    Hash(KeyHash),
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +65,7 @@ pub(crate) struct Undo {
 #[derive(Debug)]
 enum UndoStep {
     Ordinals { first: u64, count: u32, kind: OutcomeKind },
-    Key { hash: [u64; 2], before: Option<Entry>, kind: OutcomeKind, added: Option<Kept> },
+    Key { hash: KeyHash, before: Option<Entry>, kind: OutcomeKind, added: Option<Kept> },
 }
 
 impl Index {
@@ -85,7 +74,7 @@ impl Index {
         Self {
             seed,
             done: RoaringTreemap::new(),
-            keyed: HashTable::new(),
+            keyed: KeyedTable::default(),
             notes: HashMap::new(),
             states: SavedStates::default(),
             counts: Counts::default(),
@@ -174,7 +163,7 @@ impl Index {
             }
             KeyId::Hash(hash) => {
                 let flag = if self.added.contains(hash) { FLAG_ADDED } else { 0 };
-                let before = self.insert_key(hash, item.fingerprint, kind, lsn << LSN_SHIFT | flag)?;
+                let before = self.insert_key(hash, item.fingerprint, lsn, flag | kind_flags(kind))?;
                 let added = self.added.take(hash);
                 undo.steps.push(UndoStep::Key { hash, before, kind, added });
             }
@@ -189,29 +178,22 @@ impl Index {
 
     fn insert_key(
         &mut self,
-        hash: [u64; 2],
+        hash: KeyHash,
         fingerprint: Option<Fingerprint>,
-        kind: OutcomeKind,
-        lsn_and_added: u64,
+        lsn: u64,
+        flags: u64,
     ) -> Result<Option<Entry>, AlreadyDone> {
-        let mut entry = Entry {
-            hash,
-            lsn_and_flags: lsn_and_added | FLAG_SEEN | u64::from(crate::format::record::outcome_code(kind)),
-            fingerprint: fold(fingerprint),
-        };
-        match self.keyed.find_mut(hash[0], |e| e.hash == hash) {
-            Some(found) if is_same_input(found.fingerprint, fingerprint) => Err(AlreadyDone),
-            Some(found) => {
-                entry.lsn_and_flags |= found.lsn_and_flags & FLAG_ADDED;
-                let before = std::mem::replace(found, entry);
-                *self.counts.of(before.kind()) -= 1;
-                Ok(Some(before))
-            }
-            None => {
-                self.keyed.insert_unique(hash[0], entry, |e| e.hash[0]);
-                Ok(None)
-            }
+        let found = self.keyed.get(hash);
+        if found.is_some_and(|found| is_same_input(found.fingerprint, fingerprint)) {
+            return Err(AlreadyDone);
         }
+        let was_added = found.map_or(0, |found| found.flags() & FLAG_ADDED);
+        let before =
+            self.keyed.insert(Entry::new(hash, lsn, flags | was_added | FLAG_SEEN, fold(fingerprint)));
+        if let Some(before) = before {
+            *self.counts.of(kind_of(&before)) -= 1;
+        }
+        Ok(before)
     }
 
     /// Takes back the steps, the last one first.
@@ -225,14 +207,12 @@ impl Index {
                 UndoStep::Key { hash, before, kind, added } => {
                     self.added.restore(added);
                     *self.counts.of(kind) -= 1;
-                    let found = self.keyed.find_entry(hash[0], |e| e.hash == hash);
-                    let mut found = found.expect("what a batch inserted is there until it is taken back");
                     match before {
                         Some(before) => {
-                            *self.counts.of(before.kind()) += 1;
-                            *found.get_mut() = before;
+                            *self.counts.of(kind_of(&before)) += 1;
+                            self.keyed.insert(before);
                         }
-                        None => drop(found.remove()),
+                        None => drop(self.keyed.remove(hash)),
                     }
                 }
             }
@@ -243,7 +223,7 @@ impl Index {
         match self.id(key) {
             KeyId::Ordinal(ordinal) if self.done.contains(ordinal) => Lookup::Done,
             KeyId::Ordinal(_) => Lookup::New,
-            KeyId::Hash(hash) => match self.keyed.find(hash[0], |e| e.hash == hash) {
+            KeyId::Hash(hash) => match self.keyed.get(hash) {
                 None => Lookup::New,
                 Some(found) if is_same_input(found.fingerprint, fingerprint) => Lookup::Done,
                 Some(_) => Lookup::Changed,
@@ -258,36 +238,36 @@ impl Index {
 
     /// Forgets which keys were seen.
     pub(crate) fn begin_pass(&mut self) {
-        self.keyed.iter_mut().for_each(|entry| entry.lsn_and_flags &= !FLAG_SEEN);
+        self.keyed.iter_mut().for_each(|entry| entry.set_flag(FLAG_SEEN, false));
     }
 
     /// Looks a key up and remembers that the source has it.
     pub(crate) fn see(&mut self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Lookup {
         if let KeyId::Hash(hash) = self.id(key)
-            && let Some(entry) = self.keyed.find_mut(hash[0], |e| e.hash == hash)
+            && let Some(entry) = self.keyed.get_mut(hash)
         {
-            entry.lsn_and_flags |= FLAG_SEEN;
+            entry.set_flag(FLAG_SEEN, true);
         }
         self.lookup(key, fingerprint)
     }
 
     /// Keys with an outcome that were not seen since [`Self::begin_pass`].
     pub(crate) fn unseen(&self) -> u64 {
-        self.keyed.iter().filter(|entry| entry.is_gone()).count() as u64
+        self.keyed.iter().filter(|entry| is_gone(entry)).count() as u64
     }
 
     /// Keys with an outcome that were added to the job and not seen since [`Self::begin_pass`].
     pub(crate) fn added_unseen(&self) -> u64 {
-        let flags = |entry: &&Entry| entry.lsn_and_flags & (FLAG_SEEN | FLAG_ADDED) == FLAG_ADDED;
+        let flags = |entry: &&Entry| entry.flags() & (FLAG_SEEN | FLAG_ADDED) == FLAG_ADDED;
         self.keyed.iter().filter(flags).count() as u64
     }
 
     /// Whether the outcome `lsn` of `key` still counts, and whether the source still has the key.
     pub(crate) fn standing(&self, key: KeyRef<'_>, lsn: u64) -> Standing {
         let KeyId::Hash(hash) = self.id(key) else { return Standing::Current };
-        match self.keyed.find(hash[0], |e| e.hash == hash) {
-            Some(entry) if entry.lsn_and_flags >> LSN_SHIFT > lsn => Standing::Superseded,
-            Some(entry) if entry.is_gone() => Standing::Gone,
+        match self.keyed.get(hash) {
+            Some(entry) if entry.lsn() > lsn => Standing::Superseded,
+            Some(entry) if is_gone(entry) => Standing::Gone,
             Some(_) | None => Standing::Current,
         }
     }
@@ -295,7 +275,7 @@ impl Index {
     /// Takes an item in that was added; false if it has an outcome or was added before.
     pub(crate) fn add(&mut self, key: &[u8], content: &[u8]) -> bool {
         let KeyId::Hash(hash) = self.id(KeyRef::Bytes(key)) else { return false };
-        let is_done = self.keyed.find(hash[0], |entry| entry.hash == hash).is_some();
+        let is_done = self.keyed.get(hash).is_some();
         !is_done && self.added.insert(hash, key, content)
     }
 
@@ -392,20 +372,14 @@ impl Index {
     fn is_settled_since(&self, key: KeyRef<'_>, next_lsn: u64) -> bool {
         match self.id(key) {
             KeyId::Ordinal(ordinal) => self.done.contains(ordinal),
-            KeyId::Hash(hash) => self
-                .keyed
-                .find(hash[0], |e| e.hash == hash)
-                .is_some_and(|entry| entry.lsn_and_flags >> LSN_SHIFT >= next_lsn),
+            KeyId::Hash(hash) => self.keyed.get(hash).is_some_and(|entry| entry.lsn() >= next_lsn),
         }
     }
 
     fn id(&self, key: KeyRef<'_>) -> KeyId {
         match key {
             KeyRef::Ordinal(ordinal) => KeyId::Ordinal(ordinal),
-            KeyRef::Bytes(bytes) => {
-                let hash = xxh3_128_with_seed(bytes, self.seed);
-                KeyId::Hash([hash as u64, (hash >> 64) as u64])
-            }
+            KeyRef::Bytes(bytes) => KeyId::Hash(KeyHash::new(xxh3_128_with_seed(bytes, self.seed))),
         }
     }
 }
@@ -428,20 +402,22 @@ pub(crate) enum Standing {
     Gone,
 }
 
-impl Entry {
-    /// The source does not have it any more.
-    fn is_gone(&self) -> bool {
-        self.lsn_and_flags & (FLAG_SEEN | FLAG_ADDED) == 0
+fn kind_of(entry: &Entry) -> OutcomeKind {
+    match entry.flags() & KIND_MASK {
+        0 => OutcomeKind::Completed,
+        1 => OutcomeKind::Failed,
+        2 => OutcomeKind::Quarantined,
+        _ => OutcomeKind::Cancelled,
     }
+}
 
-    fn kind(&self) -> OutcomeKind {
-        match self.lsn_and_flags & KIND_MASK {
-            0 => OutcomeKind::Completed,
-            1 => OutcomeKind::Failed,
-            2 => OutcomeKind::Quarantined,
-            _ => OutcomeKind::Cancelled,
-        }
-    }
+fn kind_flags(kind: OutcomeKind) -> u64 {
+    crate::format::record::outcome_code(kind).into()
+}
+
+/// The source no longer has it, and it was not added either.
+fn is_gone(entry: &Entry) -> bool {
+    entry.flags() & (FLAG_SEEN | FLAG_ADDED) == 0
 }
 
 fn fold(fingerprint: Option<Fingerprint>) -> u64 {

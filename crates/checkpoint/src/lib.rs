@@ -32,6 +32,7 @@ mod index;
 mod job;
 mod job_reader;
 mod journal;
+mod keyed;
 mod limits;
 mod outcomes;
 mod owner_file;
