@@ -35,6 +35,7 @@ mod outcomes;
 mod owner_file;
 mod random;
 mod real_disk;
+mod seeded;
 mod store;
 mod sys;
 mod types;
