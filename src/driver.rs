@@ -7,6 +7,7 @@ use crate::inbox::{Arrived, Inbox};
 use crate::ledger::{Ledger, Turn};
 use crate::shared::{EngineStopped, Shared};
 use crate::snapshot::WorkerSnapshot;
+use crate::states::States;
 use crate::{Isolation, Phase, Report, ResumePlan, Snapshot};
 use cofferdam_checkpoint::{JobState, JobStore};
 use cofferdam_pipeline_core::supervisor::{self, Command, Ended, Input};
@@ -29,6 +30,7 @@ pub(crate) struct Driver {
     pub feed: Arc<Feed>,
     pub fleet: Fleet,
     pub ledger: Ledger,
+    pub states: States,
     pub job: Arc<JobStore>,
     pub shared: Arc<Shared>,
     pub clock: Clock,
@@ -134,6 +136,7 @@ impl Driver {
         if now >= self.live.next_look {
             self.live.next_look = now + LOOK_EVERY;
             self.look(now);
+            self.states.write_due(&self.job, now);
             self.shared.set_snapshot(self.snapshot(now));
         }
         if self.live.wanted_since.is_some_and(|since| since + HURRY_AFTER <= now) {
@@ -178,10 +181,14 @@ impl Driver {
             Command::CancelItem(worker, lease, offset) => self.fleet.cancel_item(worker, lease, offset),
             Command::Stop(worker) => self.fleet.stop(worker),
             Command::Kill(worker, why) => self.fleet.kill(worker, why),
-            Command::Commit(commit) => return self.ledger.submit(commit, now).map(Input::from),
+            Command::Commit(commit) => {
+                self.states.forget(&commit.chunk, &commit.range);
+                return self.ledger.submit(commit, now).map(Input::from);
+            }
             Command::Note { chunk, position, prior } => self.ledger.note(&chunk, position, &prior),
-            // The supervisor keeps it for this session; the store has no room for it, so the next one begins anew.
-            Command::SaveState { .. } => {}
+            Command::SaveState { chunk, position, state } => {
+                self.states.save(&chunk, position, state, now);
+            }
             Command::Emit(kind) => self.shared.publisher.publish(&Event { lsn: self.live.durable_lsn, kind }),
             Command::UseThreads(reason) => self.use_threads(&reason),
             Command::Finish(ended) => self.live.ended = Some(ended),
@@ -274,12 +281,17 @@ impl Driver {
     fn items_total(&self, fed: u64) -> Option<u64> {
         match self.base.keying {
             Keying::Dense if self.live.source_ended => Some(self.base.plan.done + fed),
-            Keying::Dense | Keying::Keyed => self.base.plan.items(),
+            Keying::Keyed if self.live.source_ended && self.base.plan.new.is_none() => {
+                Some(self.base.plan.done + fed)
+            }
+            Keying::Dense => self.base.plan.items(),
+            Keying::Keyed => self.base.plan.items().map(|items| items + self.feed.added()),
         }
     }
 
-    fn finish(self, mut ended: Ended) {
+    fn finish(mut self, mut ended: Ended) {
         self.feed.close();
+        self.states.write_all(&self.job);
         let state = match &ended {
             Ended::Complete => JobState::Finished,
             Ended::Drained

@@ -5,6 +5,35 @@ use cofferdam_checkpoint::StoreError;
 use cofferdam_isolation::IsolationError;
 use cofferdam_pipeline_core::SourceError;
 
+/// An item could not be added to a running job.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// The job's items have no keys: they are known by their position in the source.
+    #[error("items can be added only to a job whose items have keys")]
+    Dense,
+    /// The key has an outcome, or was added before.
+    #[error("there is an item of this key already")]
+    Exists,
+    /// Too much that was added has no outcome yet: try again when some of it is done.
+    #[error("{bytes} bytes of items wait already; at most {max} are kept")]
+    Full {
+        /// Bytes of the items that wait.
+        bytes: usize,
+        /// How many may.
+        max: usize,
+    },
+    /// The codec cannot carry the item.
+    #[error("the item cannot be encoded: {0}")]
+    Codec(String),
+    /// The job is over: start it again.
+    #[error("the job is over")]
+    Ended,
+    /// The store cannot keep it; it will not run.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// A job could not be started, or ended in a way that is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,15 +1,21 @@
 //! Reads the source on a thread of its own and turns items into chunks, as far as the supervisor gives credit.
 
 use crate::inbox::Inbox;
+use crate::plan::{self, DuplicateKey};
 use crate::suspects::Suspects;
 use cofferdam_checkpoint::{JobStore, KeyRef, Lookup};
 use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::supervisor::{Input, Prior};
 use cofferdam_pipeline_core::{
-    Chunk, ChunkBuilder, Identities, ItemIndex, ItemSource, KeyTable, Keying, SourceError, SourceItem,
+    Chunk, ChunkBuilder, Evidence, Fingerprint, Identities, ItemIndex, ItemSource, Key, KeyTable, Keying,
+    SourceError, SourceItem,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::hash::BuildHasher;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A chunk is closed at this many wire bytes: several leases, so that cutting it into leases wastes little.
@@ -37,6 +43,8 @@ struct FeedState {
     /// The supervisor waits: the next item goes out at once, however few there are.
     hungry: bool,
     closed: bool,
+    /// Items that the host added in this run.
+    added: u64,
 }
 
 impl Feed {
@@ -50,6 +58,7 @@ impl Feed {
             credit: 0,
             hungry: false,
             closed: false,
+            added: 0,
         };
         Arc::new(Self { state: Mutex::new(state), credit_given: Condvar::new(), inbox })
     }
@@ -75,7 +84,10 @@ impl Feed {
     }
 
     /// Appends an item; blocks while a full chunk waits for credit. `false` when nothing is wanted any more.
-    fn push<T: Serialize>(&self, codec: Codec, new: &Fresh<'_, T>) -> Result<bool, SourceError> {
+    fn push(
+        &self,
+        append: impl FnOnce(&mut FeedState) -> Result<(), SourceError>,
+    ) -> Result<bool, SourceError> {
         let mut state = self.lock();
         while state.is_full() {
             if state.closed {
@@ -87,7 +99,7 @@ impl Feed {
                 self.deliver(&mut state);
             }
         }
-        state.append(codec, new)?;
+        append(&mut state)?;
         if state.hungry && self.deliver(&mut state) {
             state.hungry = false;
         }
@@ -106,10 +118,25 @@ impl Feed {
         }
     }
 
+    /// An item that the host adds goes to the driver at once, without credit: the host's own bound holds it.
+    pub fn add(&self, key: &[u8], content: &[u8]) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.append_encoded(key, content, None);
+            state.added += 1;
+            self.deliver(&mut state);
+        }
+    }
+
+    /// Items that were added so far.
+    pub fn added(&self) -> u64 {
+        self.lock().added
+    }
+
     /// Hands the partial chunk to the driver, against credit; `false` when there is nothing to hand.
     fn deliver(&self, state: &mut FeedState) -> bool {
         let Some((chunk, priors)) = state.cut() else { return false };
-        state.credit -= 1;
+        state.credit = state.credit.saturating_sub(1);
         self.inbox.source(Input::Fed { chunk: Arc::new(chunk), priors });
         true
     }
@@ -132,15 +159,37 @@ impl FeedState {
 
     fn append<T: Serialize>(&mut self, codec: Codec, new: &Fresh<'_, T>) -> Result<(), SourceError> {
         self.builder.push(|out| codec.encode(new.item, out)).map_err(SourceError::new)?;
-        if let Some(mut prior) = new.prior.clone() {
-            prior.index = ItemIndex(self.next_index + u64::from(self.builder.items()) - 1);
-            self.priors.push(prior);
-        }
+        self.note_prior(new.prior.clone());
         match (&mut self.identities, new.key) {
             (Identities::Keys(table), Some(key)) => table.push(key, new.fingerprint),
             (identities, _) => identities.push_ordinal(new.ordinal),
         }
         Ok(())
+    }
+
+    /// An item with a key, as it travels.
+    fn append_encoded(&mut self, key: &[u8], content: &[u8], prior: Option<Prior>) {
+        let copy = |out: &mut Vec<u8>| {
+            out.extend_from_slice(content);
+            Ok::<_, Infallible>(())
+        };
+        match self.builder.push(copy) {
+            Ok(()) => {}
+            Err(never) => match never {},
+        }
+        self.note_prior(prior);
+        match &mut self.identities {
+            Identities::Keys(table) => table.push(key, None),
+            Identities::Ordinals(_) => unreachable!("items are added to keyed jobs only"),
+        }
+    }
+
+    /// What is known against the item that was pushed last.
+    fn note_prior(&mut self, prior: Option<Prior>) {
+        if let Some(mut prior) = prior {
+            prior.index = ItemIndex(self.next_index + u64::from(self.builder.items()) - 1);
+            self.priors.push(prior);
+        }
     }
 
     fn cut(&mut self) -> Option<(Chunk, Vec<Prior>)> {
@@ -162,18 +211,19 @@ impl FeedState {
 struct Fresh<'a, T> {
     ordinal: u64,
     key: Option<&'a [u8]>,
-    fingerprint: Option<cofferdam_pipeline_core::Fingerprint>,
+    fingerprint: Option<Fingerprint>,
     prior: Option<Prior>,
     item: &'a T,
 }
 
 /// The feeder thread: everything from the source that has no outcome yet, then the end or the error.
-pub(crate) fn feed<S>(mut source: S, todo: Todo<'_>, codec: Codec, feed: &Feed)
+pub(crate) fn feed<S>(mut source: S, todo: &Todo, codec: Codec, feed: &Feed)
 where
     S: ItemSource,
     S::Item: Serialize + DeserializeOwned,
 {
-    let end = match feed_all(&mut source, &todo, codec, feed) {
+    let fed = feed_added(todo, feed).and_then(|()| feed_all(&mut source, todo, codec, feed));
+    let end = match fed {
         Ok(()) => Input::SourceEnded,
         Err(error) => Input::SourceFailed(error.0.to_string()),
     };
@@ -181,18 +231,36 @@ where
     feed.inbox.source(end);
 }
 
-fn feed_all<S>(source: &mut S, todo: &Todo<'_>, codec: Codec, feed: &Feed) -> Result<(), SourceError>
+/// What was added to the job in earlier runs and has no outcome.
+fn feed_added(todo: &Todo, feed: &Feed) -> Result<(), SourceError> {
+    for (key, content) in &todo.added {
+        let prior = todo.prior(KeyRef::Bytes(key), None);
+        feed.push(|state| {
+            state.append_encoded(key, content, prior);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn feed_all<S>(source: &mut S, todo: &Todo, codec: Codec, feed: &Feed) -> Result<(), SourceError>
 where
     S: ItemSource,
     S::Item: Serialize + DeserializeOwned,
 {
     let keying = source.keying();
     let mut checked = false;
+    let mut seen = (keying == Keying::Keyed && !source.is_reopenable()).then(SeenKeys::default);
     for (ordinal, element) in (0u64..).zip(source.open()?) {
-        let SourceItem { key, fingerprint, item } = element?;
-        if keying == Keying::Keyed && key.is_none() {
-            return Err(SourceError::new(format!("item {ordinal} of a keyed source has no key")));
+        let SourceItem { mut key, fingerprint, item } = element?;
+        if keying == Keying::Keyed {
+            plan::check_key(ordinal, key.as_deref())?;
         }
+        let first = match (&mut seen, &key) {
+            (Some(seen), Some(key)) => seen.before(key, ordinal),
+            (Some(_), None) | (None, _) => None,
+        };
+        let refused = first.and_then(|first| refuse_duplicate(&mut key, first, ordinal));
         let identity = match (&key, keying) {
             (Some(key), Keying::Keyed) => KeyRef::Bytes(key),
             _ => KeyRef::Ordinal(ordinal),
@@ -203,39 +271,87 @@ where
         if !std::mem::replace(&mut checked, true) {
             round_trip(codec, &item)?;
         }
-        let prior = todo.prior(identity);
+        let prior = match refused {
+            Some(_) => Some(Prior { refused, ..Prior::default() }),
+            None => todo.prior(identity, fingerprint),
+        };
         let fresh = Fresh { ordinal, key: key.as_deref(), fingerprint, prior, item: &item };
-        if !feed.push(codec, &fresh)? {
+        if !feed.push(|state| state.append(codec, &fresh))? {
             break;
         }
     }
     Ok(())
 }
 
-/// What the store knows, at the cost of nothing when it knows nothing.
-pub(crate) struct Todo<'a> {
-    job: &'a JobStore,
-    any_done: bool,
-    any_note: bool,
-    suspects: Suspects,
+/// Keys of a stream, where nobody could look for duplicates before: 16 bytes of hash and the position for each.
+#[derive(Default)]
+struct SeenKeys {
+    positions: HashMap<(u64, u64), u64>,
+    hashers: (RandomState, RandomState),
 }
 
-impl<'a> Todo<'a> {
-    pub fn new(job: &'a JobStore, suspects: Suspects) -> Self {
-        Self { job, any_done: job.counts().total() > 0, any_note: job.has_notes(), suspects }
+impl SeenKeys {
+    /// The position of the item that had this key before.
+    fn before(&mut self, key: &[u8], position: u64) -> Option<u64> {
+        let hash = (self.hashers.0.hash_one(key), self.hashers.1.hash_one(key));
+        match self.positions.entry(hash) {
+            Entry::Occupied(first) => Some(*first.get()),
+            Entry::Vacant(place) => {
+                place.insert(position);
+                None
+            }
+        }
+    }
+}
+
+/// Two items have one key, and a key has one outcome: the later item gets a key of its own to fail under.
+fn refuse_duplicate(key: &mut Option<Box<[u8]>>, first: u64, second: u64) -> Option<Evidence> {
+    let duplicate = DuplicateKey { key: key.clone()?, first, second };
+    let suffix = format!("\0duplicate-{second}");
+    let mut own = duplicate.key.to_vec();
+    own.truncate(Key::LEN_MAX - suffix.len());
+    own.extend_from_slice(suffix.as_bytes());
+    *key = Some(own.into_boxed_slice());
+    Some(Evidence { kind: "duplicate-key".into(), message: duplicate.to_string(), ..Evidence::default() })
+}
+
+/// What the store knows, at the cost of nothing when it knows nothing.
+pub(crate) struct Todo {
+    job: Arc<JobStore>,
+    any_done: bool,
+    any_note: bool,
+    any_state: bool,
+    suspects: Suspects,
+    /// Added in earlier runs: these come from the store, also if the source has them by now.
+    added: BTreeMap<Box<[u8]>, Box<[u8]>>,
+}
+
+impl Todo {
+    pub fn new(job: Arc<JobStore>, suspects: Suspects) -> Self {
+        let added = job.added_items().into_iter().map(|item| (item.key, item.content)).collect();
+        let (any_done, any_note) = (job.counts().total() > 0, job.has_notes());
+        let any_state = job.has_saved_states();
+        Self { job, any_done, any_note, any_state, suspects, added }
     }
 
-    fn wants(&self, key: KeyRef<'_>, fingerprint: Option<cofferdam_pipeline_core::Fingerprint>) -> bool {
+    fn wants(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> bool {
+        if let KeyRef::Bytes(key) = key
+            && !self.added.is_empty()
+            && self.added.contains_key(key)
+        {
+            return false;
+        }
         !self.any_done || self.job.lookup(key, fingerprint) != Lookup::Done
     }
 
-    fn prior(&self, key: KeyRef<'_>) -> Option<Prior> {
+    fn prior(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Option<Prior> {
         let note = self.any_note.then(|| self.job.prior(key)).flatten();
         let host_suspect = self.suspects.contains(key);
-        if note.is_none() && !host_suspect {
+        let saved_state = self.any_state.then(|| self.job.saved_state(key, fingerprint)).flatten();
+        if note.is_none() && saved_state.is_none() && !host_suspect {
             return None;
         }
-        let note = note.map(|note| self.suspects.clear(self.job, key, note)).unwrap_or_default();
+        let note = note.map(|note| self.suspects.clear(&self.job, key, note)).unwrap_or_default();
         Some(Prior {
             index: ItemIndex(0), // set when the item gets its place
             crashes: note.crashes,
@@ -243,7 +359,8 @@ impl<'a> Todo<'a> {
             foreign_kills: note.foreign_kills,
             host_deaths: note.host_deaths,
             host_suspect,
-            saved_state: None,
+            refused: None,
+            saved_state,
         })
     }
 }

@@ -1,14 +1,15 @@
 //! A running job in the hands of its host.
 
+use crate::feeder::Feed;
 use crate::inbox::Inbox;
 use crate::outcomes::Outcomes;
 use crate::plan::ResumePlan;
 use crate::shared::Shared;
-use crate::{Events, JobError, Report, Snapshot};
+use crate::{AddError, Events, JobError, Report, Snapshot};
 use cofferdam_checkpoint::JobStore;
 use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::supervisor::Control;
-use cofferdam_pipeline_core::{Key, Processor};
+use cofferdam_pipeline_core::{Key, Keying, Processor};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -16,10 +17,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+/// Added items without an outcome, in bytes: they are held in memory and in the store.
+const ADDED_BYTES_MAX: usize = 32 << 20;
+
 /// A running job. Dropping it without waiting cancels the job; what is done stays done.
 pub struct JobHandle<P: Processor> {
     pub(crate) control: JobControl,
     pub(crate) job: Arc<JobStore>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) codec: Codec,
     pub(crate) plan: ResumePlan,
     pub(crate) processor: PhantomData<fn() -> P>,
@@ -79,6 +84,34 @@ impl<P: Processor> JobHandle<P> {
     /// [`JobControl::cancel_item`]
     pub fn cancel_item(&self, key: Key) {
         self.control.cancel_item(key);
+    }
+
+    /// Adds an item to the running job, from any thread; it is the next to be handed out. It is kept whole in the store until it has an
+    /// outcome, so that a later run finds it although no source has it: at once across a crash of this process, across a power
+    /// cut from the next commit on. If the job is about to end, it stays pending for the next run.
+    ///
+    /// An item of the same key that the source delivers later is tried too, but the first outcome counts.
+    ///
+    /// # Errors
+    /// [`AddError`]; then the item was not added.
+    pub fn add(&self, key: impl AsRef<[u8]>, item: &P::Item) -> Result<(), AddError> {
+        if self.job.spec().keying == Keying::Dense {
+            return Err(AddError::Dense);
+        }
+        if self.control.shared.has_ended() {
+            return Err(AddError::Ended);
+        }
+        let (key, mut content) = (key.as_ref(), Vec::new());
+        self.codec.encode(item, &mut content).map_err(|error| AddError::Codec(error.to_string()))?;
+        let bytes = self.job.added_bytes().saturating_add(key.len()).saturating_add(content.len());
+        if bytes > ADDED_BYTES_MAX {
+            return Err(AddError::Full { bytes, max: ADDED_BYTES_MAX });
+        }
+        if !self.job.add_item(key, &content)? {
+            return Err(AddError::Exists);
+        }
+        self.feed.add(key, &content);
+        Ok(())
     }
 
     /// Blocks until the job is over.

@@ -7,6 +7,7 @@ use crate::fleet::{Fleet, MakeThreads};
 use crate::inbox::Inbox;
 use crate::ledger::Ledger;
 use crate::shared::Shared;
+use crate::states::States;
 use crate::{JobControl, JobError, JobHandle, plan, spec, suspects};
 use cofferdam_checkpoint::{CommitEvent, Durability, JobStore, Store, StoreOptions};
 use cofferdam_ipc::Codec;
@@ -234,6 +235,7 @@ impl<P: Processor> Job<P> {
             inbox: inbox.clone(),
             feed: feed.clone(),
             fleet,
+            states: States::default(),
             ledger: Ledger::new(job.clone()),
             job: job.clone(),
             shared: shared.clone(),
@@ -243,12 +245,19 @@ impl<P: Processor> Job<P> {
         };
         shared.set_durable(job.durable_lsn());
         let codec = self.codec;
-        let feeder_job = job.clone();
-        spawn("cofferdam-feeder", move || {
-            feeder::feed(source, Todo::new(&feeder_job, suspects), codec, &feed)
-        })?;
+        // Before anybody can add an item: what is in the store now is of earlier runs.
+        let todo = Todo::new(job.clone(), suspects);
+        let feeder_feed = feed.clone();
+        spawn("cofferdam-feeder", move || feeder::feed(source, &todo, codec, &feeder_feed))?;
         spawn("cofferdam-driver", move || driver.run())?;
-        Ok(JobHandle { control: JobControl { inbox, shared }, job, codec, plan, processor: PhantomData })
+        Ok(JobHandle {
+            control: JobControl { inbox, shared },
+            job,
+            feed,
+            codec,
+            plan,
+            processor: PhantomData,
+        })
     }
 
     /// The job in the store, and whether it was there before.

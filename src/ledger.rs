@@ -2,7 +2,9 @@
 
 use cofferdam_checkpoint::{Batch, JobStore, KeyRef, Note, Reopened, StoreError};
 use cofferdam_pipeline_core::supervisor::{Commit, Input, Prior, Settled};
-use cofferdam_pipeline_core::{Assignment, Chunk, Evidence, Identities, OutcomeKind, Time, WorkerId};
+use cofferdam_pipeline_core::{
+    Assignment, Chunk, Evidence, Identities, OutcomeKind, Time, WorkerId, entries, push_entry_len,
+};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,9 @@ pub(crate) struct Ledger {
     state: State,
     /// What a reopening found durable and the supervisor has not heard of.
     found: Option<u64>,
+    /// The highest ticket that the store gave, and the highest that is durable.
+    last_ticket: u64,
+    last_durable: u64,
 }
 
 struct Waiting {
@@ -53,7 +58,14 @@ impl From<Turn> for Input {
 
 impl Ledger {
     pub fn new(job: Arc<JobStore>) -> Self {
-        Self { job, waiting: VecDeque::new(), state: State::Open, found: None }
+        Self {
+            job,
+            waiting: VecDeque::new(),
+            state: State::Open,
+            found: None,
+            last_ticket: 0,
+            last_durable: 0,
+        }
     }
 
     /// Hands a commit to the store, or keeps it until the store can take it.
@@ -63,18 +75,30 @@ impl Ledger {
             State::Open => {}
             State::Full(_) | State::Lost => return None,
         }
-        let waiting = self.waiting.back_mut().expect("just pushed");
-        match batch_of(&waiting.commit).and_then(|batch| self.job.submit(batch)) {
-            Ok(ticket) => {
-                waiting.ticket = Some(ticket);
-                None
-            }
+        match self.hand_in(self.waiting.len() - 1) {
+            Ok(()) => None,
             Err(error) => self.failed(&error, now),
         }
     }
 
+    /// Gives a waiting commit to the store. What has an outcome already keeps it (the same item came twice): a commit is once.
+    fn hand_in(&mut self, at: usize) -> Result<(), StoreError> {
+        let waiting = &mut self.waiting[at];
+        let ticket = match batch_of(&waiting.commit).and_then(|batch| self.job.submit(batch)) {
+            Err(StoreError::AlreadyDone(_)) => submit_one_by_one(&self.job, &waiting.commit)?,
+            other => Some(other?),
+        };
+        self.last_ticket = ticket.unwrap_or(self.last_ticket);
+        waiting.ticket = Some(self.last_ticket);
+        if ticket.is_none() && self.last_ticket <= self.last_durable {
+            self.found = self.durable(self.last_durable).or(self.found);
+        }
+        Ok(())
+    }
+
     /// The store made all up to `ticket` durable: the supervisor's ticket for it.
     pub fn durable(&mut self, ticket: u64) -> Option<u64> {
+        self.last_durable = self.last_durable.max(ticket);
         let count = self.waiting.iter().take_while(|w| w.ticket.is_some_and(|t| t <= ticket)).count();
         self.waiting.drain(..count).next_back().map(|w| w.commit.ticket)
     }
@@ -138,8 +162,8 @@ impl Ledger {
         if found.renewed {
             self.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
         }
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.ticket.is_none()) {
-            waiting.ticket = Some(self.job.submit(batch_of(&waiting.commit)?)?);
+        while let Some(at) = self.waiting.iter().position(|waiting| waiting.ticket.is_none()) {
+            self.hand_in(at)?;
         }
         Ok(())
     }
@@ -169,6 +193,28 @@ impl Ledger {
             tracing::debug!(%error, "a lease start was not kept");
         }
     }
+}
+
+/// The items of a commit that have no outcome yet; the ticket of the last one, if there was any.
+fn submit_one_by_one(job: &JobStore, commit: &Commit) -> Result<Option<u64>, StoreError> {
+    let mut ticket = None;
+    let mut single = Vec::new();
+    let Settled::Completed(outputs) = &commit.settled else { return Ok(None) };
+    for (position, output) in commit.range.clone().zip(entries(outputs)) {
+        let Ok(output) = output else { return Err(StoreError::MalformedBatch) };
+        single.clear();
+        push_entry_len(&mut single, output.len());
+        single.extend_from_slice(output);
+        let identities = commit.chunk.identities();
+        match job.submit(Batch::completed(identities, position..position + 1, commit.attempts, &single)?) {
+            Ok(submitted) => ticket = Some(submitted),
+            Err(StoreError::AlreadyDone(key)) => {
+                tracing::info!(%key, "an item came twice: its first outcome counts")
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ticket)
 }
 
 fn batch_of(commit: &Commit) -> Result<Batch<'_>, StoreError> {

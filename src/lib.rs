@@ -18,6 +18,7 @@ mod report;
 mod shared;
 mod snapshot;
 mod spec;
+mod states;
 mod suspects;
 mod worker;
 
@@ -27,10 +28,10 @@ pub use cofferdam_isolation::{IsolationError, WorkerProgram};
 pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
     Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget, FailureKind, Fingerprint, Interrupted,
-    ItemSource, Key, Keying, Policy, Processor, RetryPolicy, SourceError, SourceItem, StartContext, dense,
-    keyed,
+    ItemSource, Key, Keying, Policy, Processor, RestartBudget, RetryPolicy, SourceError, SourceItem,
+    StartContext, StateTooLong, dense, fallible, keyed, stream,
 };
-pub use error::JobError;
+pub use error::{AddError, JobError};
 pub use events::Events;
 pub use handle::{JobControl, JobHandle};
 pub use job::{Isolation, Job, OnDifference, OnExisting};

@@ -16,7 +16,7 @@ pub struct ResumePlan {
     pub resumed: bool,
     /// Items that have an outcome, which counts.
     pub done: u64,
-    /// Items without an outcome; `None` for a dense source of unknown length.
+    /// Items without an outcome; `None` for a dense source of unknown length and for a stream.
     pub new: Option<u64>,
     /// Items whose input has changed since their outcome: they are redone.
     pub changed: u64,
@@ -73,6 +73,9 @@ pub(crate) fn plan<S: ItemSource>(
             let new = source.len_hint().map(|len| len.saturating_sub(done));
             Ok(ResumePlan { resumed, done, new, changed: 0, gone: 0 })
         }
+        Keying::Keyed if !source.is_reopenable() => {
+            Ok(ResumePlan { resumed, done: job.counts().total(), new: None, changed: 0, gone: 0 })
+        }
         Keying::Keyed => plan_keyed(source, job, resumed),
     }
 }
@@ -82,12 +85,17 @@ fn plan_keyed<S: ItemSource>(source: &mut S, job: &JobStore, resumed: bool) -> R
     // Eight bytes a key, sorted afterwards: a set would take three times that while it grows, and a cache miss a key.
     let mut hashes = Vec::new();
     let (mut done, mut new, mut changed) = (0, 0, 0);
+    let mut added: HashSet<Box<[u8]>> = job.added_items().into_iter().map(|item| item.key).collect();
     let is_empty = job.keys_len() == 0;
     job.begin_pass();
     for (position, element) in (0u64..).zip(source.open()?) {
         let SourceItem { key, fingerprint, .. } = element?;
-        let key = checked_key(position, key)?;
+        check_key(position, key.as_deref())?;
+        let key = key.unwrap_or_default();
         hashes.push(hasher.hash_one(&*key));
+        if !added.is_empty() {
+            added.remove(&key);
+        }
         if is_empty {
             new += 1;
             continue;
@@ -105,10 +113,14 @@ fn plan_keyed<S: ItemSource>(source: &mut S, job: &JobStore, resumed: bool) -> R
     if !twice.is_empty() {
         refuse_duplicates(source, |key| twice.contains(&hasher.hash_one(key)))?;
     }
+    // Those that were added to the job and that the source does not have.
+    new += added.len() as u64;
+    done += job.added_and_done();
     Ok(ResumePlan { resumed, done, new: Some(new), changed, gone: job.unseen_keys() })
 }
 
-fn checked_key(position: u64, key: Option<Box<[u8]>>) -> Result<Box<[u8]>, SourceError> {
+/// Every item of a keyed source has a key that can be kept.
+pub(crate) fn check_key(position: u64, key: Option<&[u8]>) -> Result<(), SourceError> {
     match key {
         None => Err(SourceError::new(format!("item {position} of a keyed source has no key"))),
         Some(key) if key.len() > Key::LEN_MAX => {
@@ -117,7 +129,7 @@ fn checked_key(position: u64, key: Option<Box<[u8]>>) -> Result<Box<[u8]>, Sourc
                 "the key of item {position} has {len} bytes; at most {max} can be kept"
             )))
         }
-        Some(key) => Ok(key),
+        Some(_) => Ok(()),
     }
 }
 

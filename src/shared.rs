@@ -51,6 +51,11 @@ impl Shared {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Whether the report is there.
+    pub fn has_ended(&self) -> bool {
+        self.lock().ended.is_some()
+    }
+
     /// The highest durable lsn so far.
     pub fn durable(&self) -> u64 {
         self.lock().durable_lsn

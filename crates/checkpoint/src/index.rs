@@ -1,10 +1,12 @@
 //! What the store knows without reading: which items have an outcome, and what is known against the others.
 
+use crate::added::{Added, Kept};
 use crate::format::record::{Item, LeaseItems, Record};
 use crate::limits::LEASES_PER_WORKER_MAX;
 use crate::seeded::has_bug;
+use crate::states::SavedStates;
 use crate::{Counts, KeyRef, Lookup, Note, OpenLease};
-use cofferdam_pipeline_core::{Fingerprint, OutcomeKind};
+use cofferdam_pipeline_core::{Fingerprint, OutcomeKind, SavedState};
 use hashbrown::HashTable;
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,29 +19,33 @@ pub(crate) struct Index {
     done: RoaringTreemap,
     keyed: HashTable<Entry>,
     notes: HashMap<KeyId, Note>,
+    states: SavedStates,
     pub(crate) counts: Counts,
     /// The last leases of each worker of the last session.
     leases: BTreeMap<u32, VecDeque<RawLease>>,
     leases_epoch: u64,
+    added: Added,
 }
 
 /// 32 bytes for each keyed item, plus a byte and the slack of the table.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     hash: [u64; 2],
-    /// lsn, then a bit for "seen in this pass", then two bits for the outcome's kind.
+    /// lsn, then a bit for "added", one for "seen in this pass", then two for the outcome's kind.
     lsn_and_flags: u64,
     /// 0 for none.
     fingerprint: u64,
 }
 
 const FLAG_SEEN: u64 = 0b100;
+/// It was added to the job: no source has it, and it is not gone for that.
+const FLAG_ADDED: u64 = 0b1000;
 const KIND_MASK: u64 = 0b011;
 const LSN_SHIFT: u32 = 8;
 
 /// An item, as small as it can be and still be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum KeyId {
+pub(crate) enum KeyId {
     Ordinal(u64),
     Hash([u64; 2]),
 }
@@ -71,7 +77,7 @@ pub(crate) struct Undo {
 #[derive(Debug)]
 enum UndoStep {
     Ordinals { first: u64, count: u32, kind: OutcomeKind },
-    Key { hash: [u64; 2], before: Option<Entry>, kind: OutcomeKind },
+    Key { hash: [u64; 2], before: Option<Entry>, kind: OutcomeKind, added: Option<Kept> },
 }
 
 impl Index {
@@ -82,9 +88,11 @@ impl Index {
             done: RoaringTreemap::new(),
             keyed: HashTable::new(),
             notes: HashMap::new(),
+            states: SavedStates::default(),
             counts: Counts::default(),
             leases: BTreeMap::new(),
             leases_epoch: 0,
+            added: Added::default(),
         }
     }
 
@@ -121,6 +129,14 @@ impl Index {
                 self.remember_lease(*worker, RawLease { lease: *lease, next_lsn: lsn, items: own(items) });
                 Ok(())
             }
+            Record::Added { key, content } => {
+                self.add(key, content);
+                Ok(())
+            }
+            Record::SavedState { item, state } => {
+                self.set_saved_state(*item, (*state).into());
+                Ok(())
+            }
             Record::Other => Ok(()),
         }
     }
@@ -137,6 +153,7 @@ impl Index {
         if !self.notes.is_empty() {
             self.notes.retain(|id, _| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
         }
+        self.states.retain(|id| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
         undo.steps.push(UndoStep::Ordinals { first, count, kind: OutcomeKind::Completed });
         Ok(())
     }
@@ -158,14 +175,17 @@ impl Index {
                 undo.steps.push(UndoStep::Ordinals { first: ordinal, count: 1, kind });
             }
             KeyId::Hash(hash) => {
-                let before = self.insert_key(hash, item.fingerprint, kind, lsn)?;
-                undo.steps.push(UndoStep::Key { hash, before, kind });
+                let flag = if self.added.contains(hash) { FLAG_ADDED } else { 0 };
+                let before = self.insert_key(hash, item.fingerprint, kind, lsn << LSN_SHIFT | flag)?;
+                let added = self.added.take(hash);
+                undo.steps.push(UndoStep::Key { hash, before, kind, added });
             }
         }
         *self.counts.of(kind) += 1;
         if !self.notes.is_empty() {
             self.notes.remove(&id);
         }
+        self.states.remove(id);
         Ok(())
     }
 
@@ -174,13 +194,11 @@ impl Index {
         hash: [u64; 2],
         fingerprint: Option<Fingerprint>,
         kind: OutcomeKind,
-        lsn: u64,
+        lsn_and_added: u64,
     ) -> Result<Option<Entry>, AlreadyDone> {
-        let entry = Entry {
+        let mut entry = Entry {
             hash,
-            lsn_and_flags: lsn << LSN_SHIFT
-                | FLAG_SEEN
-                | u64::from(crate::format::record::outcome_code(kind)),
+            lsn_and_flags: lsn_and_added | FLAG_SEEN | u64::from(crate::format::record::outcome_code(kind)),
             fingerprint: fold(fingerprint),
         };
         match self.keyed.find_mut(hash[0], |e| e.hash == hash) {
@@ -191,6 +209,7 @@ impl Index {
                 Err(AlreadyDone)
             }
             Some(found) => {
+                entry.lsn_and_flags |= found.lsn_and_flags & FLAG_ADDED;
                 let before = std::mem::replace(found, entry);
                 *self.counts.of(before.kind()) -= 1;
                 Ok(Some(before))
@@ -210,7 +229,8 @@ impl Index {
                     self.done.remove_range(first..first + u64::from(count));
                     *self.counts.of(kind) -= u64::from(count);
                 }
-                UndoStep::Key { hash, before, kind } => {
+                UndoStep::Key { hash, before, kind, added } => {
+                    self.added.restore(added);
                     *self.counts.of(kind) -= 1;
                     let found = self.keyed.find_entry(hash[0], |e| e.hash == hash);
                     let mut found = found.expect("what a batch inserted is there until it is taken back");
@@ -260,7 +280,13 @@ impl Index {
 
     /// Keys with an outcome that were not seen since [`Self::begin_pass`].
     pub(crate) fn unseen(&self) -> u64 {
-        self.keyed.iter().filter(|entry| entry.lsn_and_flags & FLAG_SEEN == 0).count() as u64
+        self.keyed.iter().filter(|entry| entry.is_gone()).count() as u64
+    }
+
+    /// Keys with an outcome that were added to the job and not seen since [`Self::begin_pass`].
+    pub(crate) fn added_unseen(&self) -> u64 {
+        let flags = |entry: &&Entry| entry.lsn_and_flags & (FLAG_SEEN | FLAG_ADDED) == FLAG_ADDED;
+        self.keyed.iter().filter(flags).count() as u64
     }
 
     /// Whether the outcome `lsn` of `key` still counts, and whether the source still has the key.
@@ -268,9 +294,27 @@ impl Index {
         let KeyId::Hash(hash) = self.id(key) else { return Standing::Current };
         match self.keyed.find(hash[0], |e| e.hash == hash) {
             Some(entry) if entry.lsn_and_flags >> LSN_SHIFT > lsn => Standing::Superseded,
-            Some(entry) if entry.lsn_and_flags & FLAG_SEEN == 0 => Standing::Gone,
+            Some(entry) if entry.is_gone() => Standing::Gone,
             Some(_) | None => Standing::Current,
         }
+    }
+
+    /// Takes an item in that was added; false if it has an outcome or was added before.
+    pub(crate) fn add(&mut self, key: &[u8], content: &[u8]) -> bool {
+        let KeyId::Hash(hash) = self.id(KeyRef::Bytes(key)) else { return false };
+        let is_done = self.keyed.find(hash[0], |entry| entry.hash == hash).is_some();
+        !is_done && self.added.insert(hash, key, content)
+    }
+
+    /// It could not be written.
+    pub(crate) fn forget_added(&mut self, key: &[u8]) {
+        if let KeyId::Hash(hash) = self.id(KeyRef::Bytes(key)) {
+            self.added.take(hash);
+        }
+    }
+
+    pub(crate) fn added(&self) -> &Added {
+        &self.added
     }
 
     pub(crate) fn note(&self, key: KeyRef<'_>) -> Option<Note> {
@@ -283,6 +327,28 @@ impl Index {
     pub(crate) fn set_note(&mut self, key: KeyRef<'_>, note: Note) {
         let id = self.id(key);
         self.notes.insert(id, note);
+    }
+
+    /// What was saved for this input; a state of another one is of no use.
+    pub(crate) fn saved_state(
+        &self,
+        key: KeyRef<'_>,
+        fingerprint: Option<Fingerprint>,
+    ) -> Option<SavedState> {
+        if self.states.is_empty() {
+            return None;
+        }
+        let (of, state) = self.states.get(self.id(key))?;
+        is_same_input(of, fingerprint).then_some(state)
+    }
+
+    pub(crate) fn has_saved_states(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    pub(crate) fn set_saved_state(&mut self, item: Item<'_>, state: SavedState) {
+        let id = self.id(item.key);
+        self.states.set(id, fold(item.fingerprint), state);
     }
 
     /// Leases of the last session, with their items that have no outcome.
@@ -370,6 +436,11 @@ pub(crate) enum Standing {
 }
 
 impl Entry {
+    /// The source does not have it any more.
+    fn is_gone(&self) -> bool {
+        self.lsn_and_flags & (FLAG_SEEN | FLAG_ADDED) == 0
+    }
+
     fn kind(&self) -> OutcomeKind {
         match self.lsn_and_flags & KIND_MASK {
             0 => OutcomeKind::Completed,

@@ -2,7 +2,7 @@
 
 use crate::disk::DiskFile;
 use crate::format::description::Description;
-use crate::format::record::{LeaseItems, put_lease_started, put_note};
+use crate::format::record::{Item, LeaseItems, put_added, put_lease_started, put_note, put_saved_state};
 use crate::index::Standing;
 use crate::journal::chain::Chain;
 use crate::journal::fill::FillAhead;
@@ -14,10 +14,10 @@ use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
 use crate::seeded::has_bug;
 use crate::{
-    Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note, OpenLease,
-    OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
+    AddedItem, Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note,
+    OpenLease, OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
 };
-use cofferdam_pipeline_core::{Fingerprint, Identities};
+use cofferdam_pipeline_core::{Fingerprint, Identities, SavedState};
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
@@ -215,6 +215,43 @@ impl JobStore {
         waited.unwrap_or_else(PoisonError::into_inner).0.durable_lsn
     }
 
+    /// Keeps an item whole that no source has, until it has an outcome; `false` when its key has one, or was added before. Survives
+    /// this process at once, a power cut with the next commit.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] for a key that is too long; those of writing, which poison the handle.
+    pub fn add_item(&self, key: &[u8], content: &[u8]) -> Result<bool, StoreError> {
+        batch::checked_key(KeyRef::Bytes(key))?;
+        // First: whoever adds the same key at the same time finds it there.
+        if !lock(&self.journal.state).index.add(key, content) {
+            return Ok(false);
+        }
+        let written = self.journal.append_unsynced(|_, records| put_added(records, key, content));
+        if written.is_err() {
+            lock(&self.journal.state).index.forget_added(key);
+        }
+        written.map(|()| true)
+    }
+
+    /// The items that were added and have no outcome, oldest first.
+    #[must_use]
+    pub fn added_items(&self) -> Vec<AddedItem> {
+        let owned = |(key, content): (&[u8], &[u8])| AddedItem { key: key.into(), content: content.into() };
+        lock(&self.journal.state).index.added().iter().map(owned).collect()
+    }
+
+    /// The memory that these items take.
+    #[must_use]
+    pub fn added_bytes(&self) -> usize {
+        lock(&self.journal.state).index.added().bytes()
+    }
+
+    /// Items with an outcome that were added and that the source of this pass does not have.
+    #[must_use]
+    pub fn added_and_done(&self) -> u64 {
+        lock(&self.journal.state).index.added_unseen()
+    }
+
     /// Remembers what is known against an item. Survives this process at once, a power cut with the next commit.
     ///
     /// # Errors
@@ -223,6 +260,35 @@ impl JobStore {
         let key = batch::checked_key(key)?;
         self.journal.append_unsynced(|_, records| put_note(records, key, &note))?;
         lock(&self.journal.state).index.set_note(key, note);
+        Ok(())
+    }
+
+    /// What an item without an outcome saved last for this input. An item without a fingerprint counts as unchanged.
+    #[must_use]
+    pub fn saved_state(&self, key: KeyRef<'_>, fingerprint: Option<Fingerprint>) -> Option<SavedState> {
+        lock(&self.journal.state).index.saved_state(key, fingerprint)
+    }
+
+    /// Whether any item has a saved state: otherwise nobody need ask.
+    #[must_use]
+    pub fn has_saved_states(&self) -> bool {
+        lock(&self.journal.state).index.has_saved_states()
+    }
+
+    /// Remembers what an item saved, in place of what it saved before, until its outcome. Survives this process at once, a
+    /// power cut with the next commit or the orderly end.
+    ///
+    /// # Errors
+    /// Those of writing, which poison the handle.
+    pub fn save_state(
+        &self,
+        key: KeyRef<'_>,
+        fingerprint: Option<Fingerprint>,
+        state: SavedState,
+    ) -> Result<(), StoreError> {
+        let item = Item { key: batch::checked_key(key)?, fingerprint };
+        self.journal.append_unsynced(|_, records| put_saved_state(records, item, &state))?;
+        lock(&self.journal.state).index.set_saved_state(item, state);
         Ok(())
     }
 
@@ -338,11 +404,15 @@ impl JobStore {
         let mut state = lock(&journal.state);
         let durable_through = state.ticket_through(lsn);
         let next_ticket = state.next_ticket();
-        *state = State::new(parts.index, parts.next_lsn, next_ticket);
+        let before = std::mem::replace(&mut *state, State::new(parts.index, parts.next_lsn, next_ticket));
         drop(state);
         *lock(&self.report) = report;
         *writer = Some(spawn_writer(journal)?);
         journal.done.notify_all();
+        // They were not synced: the journal may have lost them, and nobody else has them.
+        for (key, content) in before.index.added().iter() {
+            self.add_item(key, content)?;
+        }
         Ok(Reopened { renewed: true, durable_through, lsn })
     }
 

@@ -8,6 +8,7 @@
 //! | open a store, list, create, open, read, delete jobs | [`Store`] |
 //! | know what is done before a run | [`JobStore::done_ordinals`], [`JobStore::see`], [`JobStore::prior`], [`JobStore::open_leases`] |
 //! | commit | [`JobStore::submit`] (a ticket; [`JobStore::on_commit`] answers) or [`JobStore::commit`] (blocks) |
+//! | add items that no source has | [`JobStore::add_item`], [`JobStore::added_items`] |
 //! | remember what need not survive a power cut | [`JobStore::note`], [`JobStore::lease_started`], [`JobStore::set_workers`] |
 //! | read outcomes, also while more are written | [`JobStore::outcomes`], [`JobReader::outcomes`] |
 //! | go on after a failure | [`JobStore::reopen`] |
@@ -19,6 +20,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
+mod added;
 mod batch;
 mod blob;
 mod clock;
@@ -36,6 +38,7 @@ mod owner_file;
 mod random;
 mod real_disk;
 mod seeded;
+mod states;
 mod store;
 mod sys;
 mod types;
@@ -51,6 +54,6 @@ pub use outcomes::Outcomes;
 pub use real_disk::RealDisk;
 pub use store::{Store, StoreOptions};
 pub use types::{
-    BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,
-    OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
+    AddedItem, BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note,
+    OpenLease, OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
 };

@@ -242,7 +242,8 @@ fn push(record: &Record<'_>, lsn: u64, after: u64, out: &mut Vec<OutcomeRecord>)
             let evidence = evidence::decode(bytes).ok()?;
             one(item, kind, attempts, step, OutcomeBody::Evidence(evidence));
         }
-        Record::Note { .. } | Record::LeaseStarted { .. } | Record::Other => {}
+        Record::Note { .. } | Record::LeaseStarted { .. } => {}
+        Record::SavedState { .. } | Record::Added { .. } | Record::Other => {}
     }
     Some(())
 }

@@ -242,6 +242,15 @@ pub struct OpenLease {
     pub items: Vec<(u32, Key)>,
 }
 
+/// An item that was added to a job and has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedItem {
+    /// Its key.
+    pub key: Box<[u8]>,
+    /// What the host stored: the item's encoding.
+    pub content: Box<[u8]>,
+}
+
 /// One outcome, as it lies in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutcomeRecord {

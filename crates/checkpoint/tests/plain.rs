@@ -77,3 +77,28 @@ fn a_changed_input_supersedes_and_a_gone_key_can_be_left_out() {
     assert_eq!(lsns(job.outcomes(0).without_gone()), [3]);
     assert_eq!(job.counts().completed, 2);
 }
+
+#[test]
+fn a_saved_state_survives_its_owner_and_ends_with_the_outcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), options()).unwrap();
+    let job = store.create_job("job", &spec(Keying::Keyed)).unwrap();
+    let (key, print) = (KeyRef::Bytes(b"film"), Some(Fingerprint([1; 16])));
+    job.save_state(key, print, b"minute 100"[..].into()).unwrap();
+    job.save_state(key, print, b"minute 190"[..].into()).unwrap();
+    job.save_state(KeyRef::Bytes(b"other"), None, b"x"[..].into()).unwrap();
+    drop(job); // as if it had died
+
+    let job = store.open_job("job").unwrap();
+    assert!(job.has_saved_states());
+    assert_eq!(job.saved_state(key, print).as_deref(), Some(&b"minute 190"[..]));
+    assert_eq!(job.saved_state(key, Some(Fingerprint([2; 16]))), None, "the input has changed");
+    let outputs = entries(&[b"done"]);
+    job.commit(Batch::completed_keyed([(&b"film"[..], print)], 2, &outputs).unwrap()).unwrap();
+    assert_eq!(job.saved_state(key, print), None);
+    drop(job);
+
+    let job = store.open_job("job").unwrap();
+    assert_eq!(job.saved_state(key, print), None);
+    assert_eq!(job.saved_state(KeyRef::Bytes(b"other"), None).as_deref(), Some(&b"x"[..]));
+}

@@ -30,6 +30,7 @@ kinds! {
     0x84 Returned
     0x85 StartFailed
     0x86 Stopped
+    0x87 SaveState
 }
 
 /// Host to worker, once, the first: be this processor. Payload: the encoded config.
@@ -59,7 +60,7 @@ pub struct Start {
     pub heartbeat_ms: u32,
 }
 
-/// Host to worker: a lease. Payload: `count` entries ([`cofferdam_pipeline_core::entries`]), the encoded items.
+/// Host to worker: a lease. Payload: with `has_state` an entry, then `count` entries ([`cofferdam_pipeline_core::entries`]), the encoded items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assign {
     /// [`LeaseId`].
@@ -70,6 +71,8 @@ pub struct Assign {
     pub count: u32,
     /// Which step of a chain of processors; 0 for now.
     pub step: u32,
+    /// The payload's first entry is what an earlier attempt at the only item saved.
+    pub has_state: bool,
 }
 
 /// Host to worker: give back what has not started; [`Returned`] answers.
@@ -141,6 +144,16 @@ pub struct StartFailed {
 /// Worker to host: `Processor::stop` is done and everything was sent; the worker leaves with exit code 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {}
+
+/// Worker to host: what an open item needs to go on from here; replaces what it sent before. Payload: the state, at most
+/// [`cofferdam_pipeline_core::SAVED_STATE_BYTES_MAX`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaveState {
+    /// [`LeaseId`].
+    pub lease: u32,
+    /// Position within the lease.
+    pub offset: u32,
+}
 
 /// The exit codes of a worker that leaves by itself.
 pub mod exit_code {

@@ -3,8 +3,8 @@
 
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::protocol::{
-    Assign, Failed, Message, Ready, Replies, Returned, Start, StartFailed, Stop, Stopped, TakeBack,
-    exit_code, failure_from_wire,
+    Assign, Failed, Message, Ready, Replies, Returned, SaveState, Start, StartFailed, Stop, Stopped,
+    TakeBack, exit_code, failure_from_wire,
 };
 use cofferdam_isolation::recorder::layout::{self, Field};
 use std::fmt::Debug;
@@ -104,7 +104,8 @@ fn every_message_has_the_bytes_of_the_spec() {
         reply_flush_ms: 5,
         heartbeat_ms: 100,
     });
-    assert_example(&Assign { lease: 300, attempt: 1, count: 20, step: 0 });
+    assert_example(&Assign { lease: 300, attempt: 1, count: 20, step: 0, has_state: false });
+    assert_example(&SaveState { lease: 300, offset: 4 });
     assert_example(&TakeBack { lease: 300 });
     assert_example(&Stop {});
     assert_example(&Ready {});
@@ -123,7 +124,7 @@ fn every_message_has_the_bytes_of_the_spec() {
     assert_example(&Stopped {});
     assert_eq!(
         rows(PROTOCOL, "## Messages", "kind").len(),
-        10,
+        11,
         "no message is documented that does not exist"
     );
 }

@@ -1,6 +1,6 @@
 //! What a processor can say about its work and ask of the engine while it runs.
 
-use crate::{Failure, FailureKind, SlotNumber};
+use crate::{Failure, FailureKind, SAVED_STATE_BYTES_MAX, SlotNumber};
 
 /// The attempt was told to stop; `?` in a processor turns it into the right [`Failure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,18 @@ pub trait Instrument: Send + Sync {
     /// # Errors
     /// [`Interrupted`]
     fn check(&self) -> Result<(), Interrupted>;
+    /// Keeps what the open item needs to go on from here; may take a system call now and then. Kept nowhere by default.
+    fn save_state(&self, state: &[u8]) {
+        let _ = state;
+    }
+}
+
+/// A state is longer than [`SAVED_STATE_BYTES_MAX`]; what was saved before stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a state of {len} bytes cannot be saved, the limit is {SAVED_STATE_BYTES_MAX}")]
+pub struct StateTooLong {
+    /// Its length in bytes.
+    pub len: usize,
 }
 
 /// Handed to [`crate::Processor::process`].
@@ -36,13 +48,20 @@ pub struct Context<'a> {
     instrument: &'a dyn Instrument,
     attempt: u32,
     slot: SlotNumber,
+    saved_state: Option<&'a [u8]>,
 }
 
 impl<'a> Context<'a> {
     /// A context over an instrument; `attempt` counts from 1.
     #[must_use]
     pub fn new(instrument: &'a dyn Instrument, attempt: u32, slot: SlotNumber) -> Self {
-        Self { instrument, attempt, slot }
+        Self { instrument, attempt, slot, saved_state: None }
+    }
+
+    /// The same with what an earlier attempt saved.
+    #[must_use]
+    pub fn with_saved_state(self, saved_state: Option<&'a [u8]>) -> Self {
+        Self { saved_state, ..self }
     }
 
     /// Reports `done` of `total` units (pages, bytes; `total` 0 when unknown). Costs a nanosecond or two.
@@ -71,6 +90,32 @@ impl<'a> Context<'a> {
     /// [`Interrupted`] when the attempt is to stop: return it with `?`.
     pub fn check(&self) -> Result<(), Interrupted> {
         self.instrument.check()
+    }
+
+    /// Saves what the item needs to go on from here should this attempt not reach its end: a 4-hour file continues at minute 190. It
+    /// replaces what was saved before and is given to the next attempt ([`Context::saved_state`]), in this session or, once the host or the
+    /// machine has died, in a later one; it ends with the item's outcome.
+    ///
+    /// Call it as often as you like: of many states the newest is sent, about ten times a second, so a crash may lose the last
+    /// tenth of a second, and a death of the host the last second. What is saved before an attempt ends with
+    /// [`Interrupted`] or another failure is never lost.
+    ///
+    /// # Errors
+    /// [`StateTooLong`], above 1 MiB. Larger things belong into a file of the processor's own.
+    pub fn save_state(&self, state: &[u8]) -> Result<(), StateTooLong> {
+        if state.len() > SAVED_STATE_BYTES_MAX {
+            return Err(StateTooLong { len: state.len() });
+        }
+        self.instrument.save_state(state);
+        Ok(())
+    }
+
+    /// What an earlier attempt at this item saved last; `None` to begin anew. It comes from that attempt as it was: a format that may have
+    /// changed since needs a version of its own. The trial that decides whether the item is to blame for crashes begins without it, since it may be
+    /// the poison.
+    #[must_use]
+    pub fn saved_state(&self) -> Option<&'a [u8]> {
+        self.saved_state
     }
 
     /// Which try this is, counting from 1.

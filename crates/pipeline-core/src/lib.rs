@@ -24,7 +24,7 @@ mod time;
 
 pub use buffer::{Buffer, BufferPool};
 pub use chunk::{Chunk, ChunkBuilder, EntryError, entries, push_entry_len};
-pub use context::{Context, Instrument, Interrupted, StartContext};
+pub use context::{Context, Instrument, Interrupted, StartContext, StateTooLong};
 pub use event::{Event, EventKind};
 pub use executor::{
     Assignment, Executor, ExitReport, Observation, OpenItem, ReplyBatch, WorkerEvent, WorkerSink,
@@ -37,6 +37,6 @@ pub use outcome::{Evidence, OutcomeKind};
 pub use policy::{FailureBudget, LeaseLimits, Policy, RestartBudget, RetryPolicy};
 pub use processor::Processor;
 pub use saved_state::{SAVED_STATE_BYTES_MAX, SavedState};
-pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, keyed};
+pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, fallible, keyed, stream};
 pub use supervisor::Supervisor;
 pub use time::Time;

@@ -48,6 +48,12 @@ pub trait ItemSource: Send + 'static {
     /// When the source cannot be opened; an error in the middle is an element.
     fn open(&mut self) -> Result<SourceItems<'_, Self::Item>, SourceError>;
 
+    /// Whether [`ItemSource::open`] can be called again. One that cannot is read without a key pass: the plan does not know
+    /// what is new, and an item whose key came before fails as `duplicate-key`, while the job goes on.
+    fn is_reopenable(&self) -> bool {
+        true
+    }
+
     /// How many items there are, if that is known without reading them.
     fn len_hint(&self) -> Option<u64> {
         None
@@ -75,6 +81,32 @@ where
     T: Send + 'static,
 {
     Keyed(open)
+}
+
+/// A source of `(key, item)` pairs that may fail: to open, or at any item, which ends the job when what came before is
+/// settled. The order may change between runs; a key may occur once.
+pub fn fallible<F, I, K, T, E>(open: F) -> impl ItemSource<Item = T>
+where
+    F: FnMut() -> Result<I, E> + Send + 'static,
+    I: IntoIterator<Item = Result<(K, T), E>>,
+    I::IntoIter: Send + 'static,
+    K: Into<Vec<u8>> + 'static,
+    T: Send + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+{
+    Fallible(open)
+}
+
+/// A source of `(key, item)` pairs that can be read only once and may have any length: a queue, a directory walk, standard
+/// input. To resume such a job, give it a stream again; items that have an outcome are passed over.
+pub fn stream<I, K, T>(items: I) -> impl ItemSource<Item = T>
+where
+    I: IntoIterator<Item = (K, T)>,
+    I::IntoIter: Send + 'static,
+    K: Into<Vec<u8>> + 'static,
+    T: Send + 'static,
+{
+    Stream(Some(items.into_iter()))
 }
 
 /// The items of an opened source.
@@ -113,10 +145,54 @@ where
         Keying::Keyed
     }
     fn open(&mut self) -> Result<SourceItems<'_, T>, SourceError> {
-        Ok(Box::new((self.0)().into_iter().map(|(key, item)| {
-            Ok(SourceItem { key: Some(key.into().into_boxed_slice()), fingerprint: None, item })
-        })))
+        Ok(Box::new((self.0)().into_iter().map(|item| Ok(with_key(item)))))
     }
+}
+
+struct Fallible<F>(F);
+
+impl<F, I, K, T, E> ItemSource for Fallible<F>
+where
+    F: FnMut() -> Result<I, E> + Send + 'static,
+    I: IntoIterator<Item = Result<(K, T), E>>,
+    I::IntoIter: Send + 'static,
+    K: Into<Vec<u8>> + 'static,
+    T: Send + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+{
+    type Item = T;
+    fn keying(&self) -> Keying {
+        Keying::Keyed
+    }
+    fn open(&mut self) -> Result<SourceItems<'_, T>, SourceError> {
+        let items = (self.0)().map_err(SourceError::new)?.into_iter();
+        Ok(Box::new(items.map(|item| item.map(with_key).map_err(SourceError::new))))
+    }
+}
+
+struct Stream<I>(Option<I>);
+
+impl<I, K, T> ItemSource for Stream<I>
+where
+    I: Iterator<Item = (K, T)> + Send + 'static,
+    K: Into<Vec<u8>> + 'static,
+    T: Send + 'static,
+{
+    type Item = T;
+    fn keying(&self) -> Keying {
+        Keying::Keyed
+    }
+    fn is_reopenable(&self) -> bool {
+        false
+    }
+    fn open(&mut self) -> Result<SourceItems<'_, T>, SourceError> {
+        let items = self.0.take().ok_or_else(|| SourceError::new("a stream can be read only once"))?;
+        Ok(Box::new(items.map(|item| Ok(with_key(item)))))
+    }
+}
+
+fn with_key<K: Into<Vec<u8>>, T>((key, item): (K, T)) -> SourceItem<T> {
+    SourceItem { key: Some(key.into().into_boxed_slice()), fingerprint: None, item }
 }
 
 impl<T> SourceItem<T> {

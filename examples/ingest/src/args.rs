@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "resume|restart|fail", default_value = "resume", hide_possible_values = true)]
     pub on_existing: OnExistingArg,
 
-    /// Misbehave on matching files: abort, segv, stack-overflow, hang, spin, exit0, panic, garbage, fail, flaky, slow
+    /// Misbehave on matching files: abort, segv, stack-overflow, hang, spin, exit0, panic, garbage, fail, flaky, slow, kill-host
     #[arg(long, value_name = "KIND:GLOB")]
     pub inject: Vec<Rule>,
 

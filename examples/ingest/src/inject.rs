@@ -32,6 +32,8 @@ pub enum Mischief {
     Flaky,
     /// Crashes on the first attempt only, by a panic: what `flaky` is in thread mode.
     FlakyPanic,
+    /// Ends the host as a kill -9 would, and waits for what follows.
+    KillHost,
     /// Takes 50 ms more.
     Slow,
 }
@@ -49,10 +51,11 @@ const KINDS: &[(&str, Mischief)] = &[
     ("garbage", Mischief::Garbage),
     ("fail", Mischief::Fail),
     ("flaky", Mischief::Flaky),
+    ("kill-host", Mischief::KillHost),
     ("slow", Mischief::Slow),
 ];
 
-const LATER: &[&str] = &["kill-host", "oom", "leak", "stop"];
+const LATER: &[&str] = &["oom", "leak", "stop"];
 
 /// `KIND:GLOB` is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +107,8 @@ impl Rule {
             | Mischief::Segv
             | Mischief::StackOverflow
             | Mischief::Exit0
-            | Mischief::Garbage => true,
+            | Mischief::Garbage
+            | Mischief::KillHost => true,
             Mischief::Hang | Mischief::Spin | Mischief::Panic | Mischief::Fail | Mischief::Slow => false,
             Mischief::Flaky | Mischief::FlakyPanic => false,
         }
@@ -154,6 +158,12 @@ impl Mischief {
             Self::Flaky if cx.attempt() == 1 => std::process::abort(),
             Self::FlakyPanic if cx.attempt() == 1 => panic!("injected panic on the first attempt"),
             Self::Flaky | Self::FlakyPanic => {}
+            Self::KillHost => {
+                sys::kill_parent()?;
+                loop {
+                    std::thread::park();
+                }
+            }
             Self::Slow => std::thread::sleep(SLOW),
         }
         Ok(())
@@ -205,7 +215,7 @@ mod tests {
 
     #[test]
     fn kinds_of_later_versions_are_refused_by_name() {
-        for kind in ["kill-host", "oom", "leak", "stop"] {
+        for kind in ["oom", "leak", "stop"] {
             let error = format!("{kind}:*").parse::<Rule>().unwrap_err().to_string();
             assert!(error.contains(&format!("'{kind}' comes later")), "{error}");
         }

@@ -156,3 +156,25 @@ fn in_threads_a_failure_and_a_completed_item_are_the_same_as_in_processes() {
     assert_eq!(json["isolation"], "thread");
     assert_eq!(threads.results(), processes.results());
 }
+
+#[cfg(unix)]
+#[test]
+fn kill_host_charges_nobody_at_first_and_is_set_aside_after_three_deaths_of_its_own() {
+    let bench = Bench::with_texts(NEIGHBOURS);
+    let mut deaths = 0;
+    let ran = loop {
+        let ran = bench.run(&["--inject", "kill-host:03.txt"]);
+        if ran.status.code().is_some() {
+            break ran.complete();
+        }
+        deaths += 1;
+        assert!(deaths <= 4, "nobody is ever blamed");
+    };
+
+    // One death in company counts for nobody; then three with the file alone.
+    assert!((3..=4).contains(&deaths), "{deaths}");
+    assert_eq!(ran.json()["completed"], NEIGHBOURS - 1);
+    let failures = bench.failures();
+    assert_eq!(failures["03.txt"], ("quarantined".to_owned(), "host-death".to_owned()));
+    assert_eq!(failures.len(), 1);
+}

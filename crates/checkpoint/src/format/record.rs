@@ -20,9 +20,11 @@ pub(crate) const KIND_JOB_STATE: u8 = 7;
 /// Kept for later: an outcome is withdrawn, its item is to be tried again.
 #[cfg(test)]
 pub(crate) const KIND_WITHDRAWN: u8 = 8;
-/// Kept for later: an item that was added to a running job, stored whole.
-#[cfg(test)]
+/// An item that was added to a running job, stored whole.
 pub(crate) const KIND_ITEM: u8 = 9;
+
+/// What an unsettled item saved.
+pub(crate) const KIND_SAVED_STATE: u8 = 10;
 
 /// A step number follows the tag; without it the step is 0.
 pub(crate) const TAG_STEP: u8 = 0x40;
@@ -42,6 +44,7 @@ pub(crate) const KINDS: &[(u8, &str)] = &[
     (KIND_JOB_STATE, "job state"),
     (KIND_WITHDRAWN, "withdrawn"),
     (KIND_ITEM, "item"),
+    (KIND_SAVED_STATE, "saved state"),
 ];
 
 /// One record, borrowed from a verified body.
@@ -83,6 +86,15 @@ pub(crate) enum Record<'a> {
         lease: u32,
         items: Vec<LeaseItems<'a>>,
     },
+    /// An item that no source has: its key and its encoding.
+    Added {
+        key: &'a [u8],
+        content: &'a [u8],
+    },
+    SavedState {
+        item: Item<'a>,
+        state: &'a [u8],
+    },
     /// A kind that this version only passes over.
     Other,
 }
@@ -107,7 +119,8 @@ impl Record<'_> {
         match self {
             Self::CompletedRun { count, .. } => *count,
             Self::Completed { .. } | Self::CompletedBlob { .. } | Self::SetAside { .. } => 1,
-            Self::Note { .. } | Self::LeaseStarted { .. } | Self::Other => 0,
+            Self::Note { .. } | Self::LeaseStarted { .. } => 0,
+            Self::SavedState { .. } | Self::Added { .. } | Self::Other => 0,
         }
     }
 }
@@ -157,6 +170,23 @@ pub(crate) fn put_note(out: &mut Vec<u8>, key: KeyRef<'_>, note: &Note) {
     }
 }
 
+/// An item that was added, whole.
+pub(crate) fn put_added(out: &mut Vec<u8>, key: &[u8], content: &[u8]) {
+    let mut fields = Vec::with_capacity(key.len() + content.len() + 10);
+    put_bytes(&mut fields, key);
+    fields.extend_from_slice(content);
+    out.push(KIND_ITEM);
+    put_bytes(out, &fields);
+}
+
+pub(crate) fn put_saved_state(out: &mut Vec<u8>, item: Item<'_>, state: &[u8]) {
+    out.push(item_tag(KIND_SAVED_STATE, item));
+    let mut fields = Vec::with_capacity(state.len() + 64);
+    put_identity(&mut fields, item);
+    fields.extend_from_slice(state);
+    put_bytes(out, &fields);
+}
+
 /// `holder` is the session's epoch, the worker and the lease.
 pub(crate) fn put_lease_started<'a>(
     out: &mut Vec<u8>,
@@ -180,7 +210,15 @@ pub(crate) fn put_lease_started<'a>(
 }
 
 fn put_item(out: &mut Vec<u8>, kind: u8, item: Item<'_>) {
-    out.push(kind | if item.fingerprint.is_some() { TAG_FINGERPRINT } else { 0 });
+    out.push(item_tag(kind, item));
+    put_identity(out, item);
+}
+
+fn item_tag(kind: u8, item: Item<'_>) -> u8 {
+    kind | if item.fingerprint.is_some() { TAG_FINGERPRINT } else { 0 }
+}
+
+fn put_identity(out: &mut Vec<u8>, item: Item<'_>) {
     put_key(out, item.key);
     if let Some(fingerprint) = item.fingerprint {
         out.extend_from_slice(&fingerprint.0);
@@ -265,6 +303,15 @@ fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
             Ok(Record::Note { key, note })
         }
         KIND_LEASE_STARTED => read_lease_started(r),
+        KIND_ITEM => {
+            let mut fields = Reader(r.bytes()?);
+            let key = fields.bytes()?;
+            Ok(Record::Added { key, content: fields.0 })
+        }
+        KIND_SAVED_STATE => {
+            let mut fields = Reader(r.bytes()?);
+            Ok(Record::SavedState { item: read_item(&mut fields, fingerprinted)?, state: fields.0 })
+        }
         // All later kinds begin with the length of the rest.
         KIND_JOB_STATE..=TAG_KIND_MASK => r.bytes().map(|_| Record::Other),
         _ => Err(Malformed),
@@ -326,6 +373,8 @@ mod tests {
         put_set_aside(&mut body, plain, OutcomeKind::Failed, 3, &Evidence::default());
         put_note(&mut body, KeyRef::Bytes(b""), &note);
         put_lease_started(&mut body, (9, 1, 2), lease.iter().copied());
+        put_added(&mut body, b"new", &[7; 3]);
+        put_saved_state(&mut body, item, b"page 7");
         body.extend_from_slice(&[KIND_WITHDRAWN, 1, 0]);
         let read: Vec<_> = records(&body).map(|record| record.unwrap()).collect();
         assert_eq!(
@@ -343,6 +392,8 @@ mod tests {
                 },
                 Record::Note { key: KeyRef::Bytes(b""), note },
                 Record::LeaseStarted { epoch: 9, worker: 1, lease: 2, items: lease.to_vec() },
+                Record::Added { key: b"new", content: &[7; 3] },
+                Record::SavedState { item, state: b"page 7" },
                 Record::Other,
             ]
         );

@@ -138,6 +138,12 @@ impl Executor for ChildExecutor {
         }
     }
 
+    fn cancel_item(&mut self, worker: WorkerId, lease: LeaseId, offset: u32) {
+        if let Some(entry) = self.workers.get(&worker) {
+            entry.worker.cancel_item(lease, offset);
+        }
+    }
+
     fn stop(&mut self, worker: WorkerId) {
         if let Some(entry) = self.workers.get(&worker) {
             entry.worker.interrupt();

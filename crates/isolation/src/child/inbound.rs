@@ -3,10 +3,12 @@
 use super::worker::Worker;
 use crate::protocol::{self, Message};
 use cofferdam_ipc::{CodecError, FrameReceiver, Received, RecvError};
-use cofferdam_pipeline_core::{Buffer, BufferPool, Failure, LeaseId, ReplyBatch, WorkerEvent, entries};
+use cofferdam_pipeline_core::{
+    Buffer, BufferPool, Failure, LeaseId, ReplyBatch, SAVED_STATE_BYTES_MAX, WorkerEvent, entries,
+};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The worker sent something that the protocol does not allow.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,8 @@ pub(super) enum Breach {
     Replies { offset: u32, count: u32, found: u64, len: usize },
     #[error("more answers than items")]
     Unasked,
+    #[error("a saved state of {0} bytes")]
+    StateTooLong(usize),
     #[error(transparent)]
     Failure(#[from] protocol::UnknownFailureCode),
 }
@@ -98,6 +102,17 @@ fn take(
             let failure = failure(failed.kind, failed.retry_after_ms, &failed.message)?;
             worker.emit(WorkerEvent::Failed { lease: LeaseId(failed.lease), offset: failed.offset, failure });
         }
+        protocol::SaveState::KIND => {
+            let saved: protocol::SaveState = decode(received)?;
+            require(*stage == Stage::Ready, "SaveState")?;
+            if payload.len() > SAVED_STATE_BYTES_MAX {
+                return Err(Breach::StateTooLong(payload.len()));
+            }
+            let protocol::SaveState { lease, offset } = saved;
+            let state = payload.as_slice().into();
+            worker.emit(WorkerEvent::StateSaved { lease: LeaseId(lease), offset, state });
+            crate::clock::pause(time_of_state(payload.len()));
+        }
         protocol::Returned::KIND => {
             let returned: protocol::Returned = decode(received)?;
             require(*stage == Stage::Ready, "Returned")?;
@@ -131,6 +146,12 @@ fn take(
         unknown => return Err(Breach::Kind(unknown)),
     }
     Ok(false)
+}
+
+/// States are not asked for, so no credit bounds them; time does: nobody can fill the host's memory with them faster than it
+/// writes them away. Workers of ours send one in a tenth of a second.
+fn time_of_state(len: usize) -> Duration {
+    Duration::from_micros(500 + (len as u64).div_ceil(64))
 }
 
 fn decode<M: Message + DeserializeOwned>(received: &Received<'_>) -> Result<M, Breach> {

@@ -4,7 +4,7 @@ use super::spawner::SpawnerHandle;
 use super::worker::Worker;
 use crate::protocol::{self, Message};
 use cofferdam_ipc::{FrameSender, SendError};
-use cofferdam_pipeline_core::{Assignment, Failure, LeaseId, WorkerEvent};
+use cofferdam_pipeline_core::{Assignment, Failure, LeaseId, WorkerEvent, push_entry_len};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -15,6 +15,9 @@ pub(super) const QUEUE_LEN_MAX: usize = 256;
 
 /// A worker's I/O thread reads at once, whatever the processor does; who has not taken one frame after this long never will.
 const SEND_WALL_MAX: Duration = Duration::from_secs(60);
+
+/// The longest varint before an entry.
+const ENTRY_LEN_MAX: usize = 5;
 
 /// One message to a worker.
 pub(super) enum Outbound {
@@ -68,10 +71,19 @@ fn assign(
     deadline: Option<Instant>,
     worker: &Worker,
 ) -> Result<(), SendError> {
-    let Assignment { lease, attempt, chunk, range, saved_state: _ } = assignment;
+    let Assignment { lease, attempt, chunk, range, saved_state } = assignment;
     let count = range.end - range.start;
-    let message = protocol::Assign { lease: lease.0, attempt: *attempt, count, step: 0 };
-    match send(sender, &message, chunk.slice(range), deadline) {
+    let has_state = saved_state.is_some();
+    let message = protocol::Assign { lease: lease.0, attempt: *attempt, count, step: 0, has_state };
+    let with_state = saved_state.as_ref().map(|state| {
+        let mut entries = Vec::with_capacity(state.len() + chunk.slice_len(range) + ENTRY_LEN_MAX);
+        push_entry_len(&mut entries, state.len());
+        entries.extend_from_slice(state);
+        entries.extend_from_slice(chunk.slice(range));
+        entries
+    });
+    let payload = with_state.as_deref().unwrap_or_else(|| chunk.slice(range));
+    match send(sender, &message, payload, deadline) {
         // Nothing was written: the worker is as good as before, only these items cannot travel.
         Err(SendError::TooLarge(too_large)) => {
             for offset in 0..count {

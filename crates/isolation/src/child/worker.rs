@@ -4,7 +4,9 @@ use super::verdict::{Findings, LastWords};
 use crate::recorder::HostRecorder;
 use crate::sys::status::RawExit;
 use cofferdam_ipc::StreamControl;
-use cofferdam_pipeline_core::{ExitReport, KillReason, SlotNumber, WorkerEvent, WorkerId, WorkerSink};
+use cofferdam_pipeline_core::{
+    ExitReport, KillReason, LeaseId, OpenItem, SlotNumber, WorkerEvent, WorkerId, WorkerSink,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -260,6 +262,17 @@ impl Worker {
         let mut state = self.state();
         state.interrupted = true;
         if let Some(Err(error)) = state.recorder.as_ref().map(|recorder| recorder.interrupt()) {
+            tracing::warn!(worker = %self.id, %error, "the control page cannot be written");
+        }
+    }
+
+    /// Interrupts one item where it is open, and no other.
+    pub(super) fn cancel_item(&self, lease: LeaseId, offset: u32) {
+        let Some(recorder) = self.recorder() else { return };
+        let Ok(recording) = recorder.read() else { return };
+        let is_it = |open: &&OpenItem| (open.lease, open.offset) == (lease, offset);
+        let Some(open) = recording.open.iter().find(is_it) else { return };
+        if let Err(error) = recorder.cancel(open.slot, lease, offset) {
             tracing::warn!(worker = %self.id, %error, "the control page cannot be written");
         }
     }

@@ -3,7 +3,7 @@
 use super::layout::{self, Field};
 use super::{RecorderError, Recording};
 use crate::sys::{dirs, files};
-use cofferdam_pipeline_core::WorkerId;
+use cofferdam_pipeline_core::{LeaseId, WorkerId};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -105,6 +105,15 @@ impl HostRecorder {
     /// When the file cannot be written.
     pub fn set_paused(&self, paused: bool) -> io::Result<()> {
         write(&self.control, layout::PAUSE, u64::from(paused))
+    }
+
+    /// Makes `Context::check` fail for one item, if it is open in this slot, and for no other.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn cancel(&self, slot: u32, lease: LeaseId, offset: u32) -> io::Result<()> {
+        let at = layout::CANCEL.at as u64 + 8 * u64::from(slot.min(layout::SLOTS_MAX - 1));
+        files::write_all_at(&self.control, &super::open_word(lease, offset).to_le_bytes(), at)
     }
 
     /// Makes `Context::check` fail from now on, also where it blocks.

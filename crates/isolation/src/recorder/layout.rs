@@ -159,8 +159,11 @@ pub const PAUSE: Field = Field::new("pause", 64, 8);
 /// Not 0 once the open items are to stop.
 pub const INTERRUPT: Field = Field::new("interrupt", 72, 8);
 
+/// One word for each slot: the open item, as its slot's area has it, that alone is to stop; 0 for none.
+pub const CANCEL: Field = Field::new("cancel", 128, 8 * SLOTS_MAX as usize);
+
 /// All fields of the control page.
-pub const CONTROL_FIELDS: &[Field] = &[CONTROL_MAGIC_FIELD, CONTROL_VERSION, PAUSE, INTERRUPT];
+pub const CONTROL_FIELDS: &[Field] = &[CONTROL_MAGIC_FIELD, CONTROL_VERSION, PAUSE, INTERRUPT, CANCEL];
 
 /// The highest ticket, from 1, of any text that this cell held; 0 for an empty cell.
 pub const CELL_TICKET: Field = Field::new("ticket", 0, 8);

@@ -62,6 +62,7 @@ impl Recorder {
         SlotRecorder {
             start: (layout::WORKER_AREA_LEN + slot as usize * layout::SLOT_AREA_LEN) / 8,
             recorder: self.clone(),
+            slot,
         }
     }
 
@@ -142,6 +143,17 @@ impl Recorder {
         self.set_control(layout::INTERRUPT, 1);
     }
 
+    /// Makes `check` fail for this item alone; only in memory.
+    pub(crate) fn cancel(&self, slot: u32, lease: LeaseId, offset: u32) {
+        match &self.control {
+            Words::Heap(words) => {
+                let word = super::open_word(lease, offset);
+                words[layout::CANCEL.word() + slot as usize].store(word.to_le(), Ordering::Relaxed);
+            }
+            Words::Mapped(_) => unreachable!("the control page of a child belongs to its host"),
+        }
+    }
+
     fn set_control(&self, field: Field, value: u64) {
         match &self.control {
             Words::Heap(words) => store(words, field, value),
@@ -163,6 +175,7 @@ impl Recorder {
 #[derive(Clone, Debug)]
 pub(crate) struct SlotRecorder {
     recorder: Arc<Recorder>,
+    slot: u32,
     start: usize,
 }
 
@@ -193,9 +206,22 @@ impl SlotRecorder {
         load(control, layout::PAUSE) != 0 || load(control, layout::INTERRUPT) != 0
     }
 
+    /// Whether the open item, and not only its worker, is to stop.
+    fn is_cancelled(&self) -> bool {
+        let cancelled =
+            self.recorder.control[layout::CANCEL.word() + self.slot as usize].load(Ordering::Relaxed);
+        cancelled != 0 && u64::from_le(cancelled) == self.open_now()
+    }
+
     #[inline]
     fn area(&self) -> &[AtomicU64; SLOT_WORDS] {
         self.recorder.words[self.start..].first_chunk().expect("the file holds every slot's area")
+    }
+
+    /// The position of the open item, if it is one of this lease.
+    pub(crate) fn open_offset(&self, lease: LeaseId) -> Option<u32> {
+        let open = self.open_now();
+        (open >> 32 == u64::from(lease.0)).then(|| (open as u32).checked_sub(1)).flatten()
     }
 
     fn open_now(&self) -> u64 {
@@ -233,7 +259,7 @@ impl Instrument for SlotRecorder {
     fn check(&self) -> Result<(), Interrupted> {
         let control = &self.recorder.control;
         loop {
-            if load(control, layout::INTERRUPT) != 0 {
+            if load(control, layout::INTERRUPT) != 0 || self.is_cancelled() {
                 return Err(Interrupted);
             }
             if load(control, layout::PAUSE) == 0 {

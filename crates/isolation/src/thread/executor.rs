@@ -78,6 +78,12 @@ impl Executor for ThreadExecutor {
         }
     }
 
+    fn cancel_item(&mut self, worker: WorkerId, lease: LeaseId, offset: u32) {
+        if let Some(worker) = self.workers.get(&worker) {
+            worker.cancel_item(lease, offset);
+        }
+    }
+
     fn stop(&mut self, worker: WorkerId) {
         if let Some(worker) = self.workers.get(&worker) {
             worker.stop();

@@ -56,6 +56,10 @@ impl Link for MemoryLink {
         self.emit(WorkerEvent::Failed { lease, offset, failure: Failure::new(failure.kind, failure.message) })
     }
 
+    fn save_state(&mut self, lease: LeaseId, offset: u32, state: &[u8]) -> Result<(), LinkLost> {
+        self.emit(WorkerEvent::StateSaved { lease, offset, state: state.into() })
+    }
+
     fn returned(&mut self, lease: LeaseId, from: u32) -> Result<(), LinkLost> {
         self.emit(WorkerEvent::Returned { lease, from })
     }

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::recorder::{PanicRecord, Phase, Recorder};
 use crate::worker::{Left, Session, SessionSettings, adopt_thread, panic_message, take_backtrace};
 use cofferdam_pipeline_core::{
-    Assignment, Exit, ExitReport, Failure, KillReason, LeaseId, Observation, SlotNumber, TimeLimit,
+    Assignment, Exit, ExitReport, Failure, KillReason, LeaseId, Observation, OpenItem, SlotNumber, TimeLimit,
 };
 use std::any::Any;
 use std::io;
@@ -97,6 +97,14 @@ impl ThreadWorker {
     pub(super) fn stop(&self) {
         self.session.recorder().interrupt();
         self.session.stop();
+    }
+
+    pub(super) fn cancel_item(&self, lease: LeaseId, offset: u32) {
+        let recorder = self.session.recorder();
+        let is_it = |open: &&OpenItem| (open.lease, open.offset) == (lease, offset);
+        if let Some(open) = recorder.look().open.iter().find(is_it) {
+            recorder.cancel(open.slot, lease, offset);
+        }
     }
 
     pub(super) fn kill(&self, why: KillReason) {

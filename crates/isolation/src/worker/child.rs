@@ -2,7 +2,7 @@
 
 use super::link::SocketLink;
 use super::role::Role;
-use super::{Items, Lease, Left, Registration, Session, SessionSettings, panics};
+use super::{Items, Lease, Left, Registration, Saved, Session, SessionSettings, panics};
 use crate::program::own_build_id;
 use crate::protocol::{Assign, Message, Start, Stop, TakeBack, exit_code};
 use crate::recorder::Recorder;
@@ -203,6 +203,7 @@ fn lease(assign: Assign, payload: Buffer) -> Lease {
         attempt: assign.attempt,
         count: assign.count,
         items: Items::Received(payload),
+        saved_state: if assign.has_state { Saved::Received } else { Saved::Nothing },
     }
 }
 

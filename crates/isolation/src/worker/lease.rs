@@ -1,6 +1,6 @@
 //! A lease as it lies on a worker's desk.
 
-use cofferdam_pipeline_core::{Assignment, Buffer, Chunk, LeaseId};
+use cofferdam_pipeline_core::{Assignment, Buffer, Chunk, LeaseId, SavedState};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,6 +11,17 @@ pub(crate) struct Lease {
     pub(crate) attempt: u32,
     pub(crate) count: u32,
     pub(crate) items: Items,
+    pub(crate) saved_state: Saved,
+}
+
+/// What an earlier attempt at the only item saved.
+#[derive(Debug)]
+pub(crate) enum Saved {
+    Nothing,
+    /// The first entry of what was received.
+    Received,
+    /// In the host's own memory.
+    Shared(SavedState),
 }
 
 /// Where a lease's entries are.
@@ -23,7 +34,7 @@ pub(crate) enum Items {
 }
 
 impl Lease {
-    /// The entries, in a child as they came from the host.
+    /// The entries, in a child as they came from the host: the saved state first, if it was received.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.items {
             Items::Received(buffer) => buffer,
@@ -34,7 +45,14 @@ impl Lease {
 
 impl From<Assignment> for Lease {
     fn from(assignment: Assignment) -> Self {
-        let Assignment { lease, attempt, chunk, range, saved_state: _ } = assignment;
-        Self { id: lease, attempt, count: range.len() as u32, items: Items::Shared(chunk, range) }
+        let Assignment { lease, attempt, chunk, range, saved_state } = assignment;
+        let saved_state = saved_state.map_or(Saved::Nothing, Saved::Shared);
+        Self {
+            id: lease,
+            attempt,
+            count: range.len() as u32,
+            items: Items::Shared(chunk, range),
+            saved_state,
+        }
     }
 }

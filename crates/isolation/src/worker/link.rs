@@ -1,6 +1,6 @@
 //! The way from a worker to its host: a socket, or a function call.
 
-use crate::protocol::{Failed, Message, Ready, Replies, Returned, StartFailed, Stopped};
+use crate::protocol::{Failed, Message, Ready, Replies, Returned, SaveState, StartFailed, Stopped};
 use cofferdam_ipc::{FrameSender, SendError};
 use cofferdam_pipeline_core::{Failure, LeaseId};
 
@@ -17,6 +17,8 @@ pub(crate) trait Link: Send + 'static {
     fn replies(&mut self, batch: Replies, outputs: &[u8]) -> Result<(), LinkLost>;
     /// [`Failed`]
     fn failed(&mut self, lease: LeaseId, slot: u32, offset: u32, failure: Failure) -> Result<(), LinkLost>;
+    /// [`SaveState`]
+    fn save_state(&mut self, lease: LeaseId, offset: u32, state: &[u8]) -> Result<(), LinkLost>;
     /// [`Returned`]
     fn returned(&mut self, lease: LeaseId, from: u32) -> Result<(), LinkLost>;
     /// [`StartFailed`]
@@ -46,6 +48,10 @@ impl Link for SocketLink {
 
     fn failed(&mut self, lease: LeaseId, slot: u32, offset: u32, failure: Failure) -> Result<(), LinkLost> {
         self.send(&Failed::new(lease, slot, offset, failure), &[])
+    }
+
+    fn save_state(&mut self, lease: LeaseId, offset: u32, state: &[u8]) -> Result<(), LinkLost> {
+        self.send(&SaveState { lease: lease.0, offset }, state)
     }
 
     fn returned(&mut self, lease: LeaseId, from: u32) -> Result<(), LinkLost> {

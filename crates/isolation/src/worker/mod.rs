@@ -11,12 +11,13 @@ mod link;
 mod panics;
 mod registration;
 mod role;
+mod saving;
 mod session;
 
 pub use entry::{has_worker_line, worker_entry};
 pub use registration::Registration;
 
-pub(crate) use lease::{Items, Lease};
+pub(crate) use lease::{Items, Lease, Saved};
 pub(crate) use link::{Link, LinkLost};
 pub(crate) use panics::{adopt_thread, panic_message, take_backtrace};
 pub(crate) use session::{Left, Session, SessionSettings};

@@ -1,12 +1,14 @@
 //! A processor at work, whoever its host is.
 
 use super::desk::{Claim, Desk, TooManyLeases};
-use super::{Lease, Link, LinkLost};
+use super::saving::Saving;
+use super::{Lease, Link, LinkLost, Saved};
 use crate::protocol::Replies;
 use crate::recorder::{Phase, Recorder, SlotRecorder};
 use cofferdam_ipc::{Codec, CodecError};
 use cofferdam_pipeline_core::{
-    Context, Failure, FailureKind, LeaseId, Processor, SlotNumber, StartContext, entries, push_entry_len,
+    Context, EntryError, Failure, FailureKind, Instrument, Interrupted, LeaseId, Processor, SlotNumber,
+    StartContext, entries, push_entry_len,
 };
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +55,7 @@ pub(crate) struct Session<L> {
     work: Condvar,
     /// Wakes the ticker: there is something to do.
     busy: Condvar,
+    saving: Saving,
     /// Locked before the desk and while something is sent, so that replies leave in order.
     outgoing: Mutex<Outgoing<L>>,
 }
@@ -98,6 +101,7 @@ impl<L: Link> Session<L> {
             desk: Mutex::default(),
             work: Condvar::new(),
             busy: Condvar::new(),
+            saving: Saving::default(),
             outgoing: Mutex::new(Outgoing { link, bytes: Vec::new(), has_ended: false }),
         })
     }
@@ -149,9 +153,20 @@ impl<L: Link> Session<L> {
     pub(crate) fn tick(&self) -> Result<(), LinkLost> {
         self.recorder.beat();
         match self.outgoing.try_lock() {
-            Ok(mut outgoing) => self.flush(&mut outgoing),
+            Ok(mut outgoing) => {
+                self.flush(&mut outgoing)?;
+                self.send_states(&mut outgoing)
+            }
             Err(_) => Ok(()),
         }
+    }
+
+    /// What open items saved, behind the results of those that ended before.
+    fn send_states(&self, outgoing: &mut Outgoing<L>) -> Result<(), LinkLost> {
+        self.saving
+            .take_due()
+            .into_iter()
+            .try_for_each(|saved| outgoing.link.save_state(saved.lease, saved.offset, &saved.bytes))
     }
 
     /// Sends what is finished, after whatever is being sent.
@@ -266,20 +281,28 @@ impl<L: Link> Session<L> {
         lease: &Lease,
         output: &mut Vec<u8>,
     ) -> Result<(), LinkLost> {
-        let cx = Context::new(&self.slot, lease.attempt, self.settings.slot);
         let mut items = entries(lease.bytes());
+        let saved_state = match &lease.saved_state {
+            Saved::Nothing => None,
+            Saved::Received => Some(next_entry(&mut items)?),
+            Saved::Shared(state) => Some(&**state),
+        };
+        let instrument = Telemetry { session: self, lease: lease.id };
+        let cx = Context::new(&instrument, lease.attempt, self.settings.slot).with_saved_state(saved_state);
         let mut offset = 0;
         let mut claim = self.claim();
         while claim == Claim::Item {
-            let item = items.next().ok_or_else(malformed)?.map_err(|error| LinkLost(error.into()))?;
+            let item = next_entry(&mut items)?;
             self.slot.open(lease.id, offset);
             let result = self.attempt(processor, item, &cx, output);
+            // What a finished item saved is of no use any more; what a failed one saved goes before its failure.
+            let saved = self.saving.take(lease.id, offset);
             claim = match result {
                 Ok(()) if output.len() < self.batch_bytes => {
                     self.settle(lease.id, offset, &output[ENTRY_LEN_MAX..])?
                 }
                 Ok(()) => self.settle_large(lease.id, offset, output)?,
-                Err(failure) => self.settle_failed(lease.id, offset, failure)?,
+                Err(failure) => self.settle_failed(lease.id, offset, failure, saved)?,
             };
             offset += 1;
         }
@@ -339,10 +362,19 @@ impl<L: Link> Session<L> {
         Ok(self.claim())
     }
 
-    fn settle_failed(&self, lease: LeaseId, offset: u32, failure: Failure) -> Result<Claim, LinkLost> {
+    fn settle_failed(
+        &self,
+        lease: LeaseId,
+        offset: u32,
+        failure: Failure,
+        saved: Option<super::saving::Saved>,
+    ) -> Result<Claim, LinkLost> {
         self.slot.close();
         let mut outgoing = self.outgoing();
         self.flush(&mut outgoing)?;
+        if let Some(saved) = saved {
+            outgoing.link.save_state(lease, offset, &saved.bytes)?;
+        }
         outgoing.link.failed(lease, SLOT, offset, failure)?;
         drop(outgoing);
         Ok(self.claim())
@@ -377,8 +409,51 @@ impl<L: Link> Session<L> {
     }
 }
 
-fn malformed() -> LinkLost {
-    LinkLost("a lease holds fewer items than it announces".into())
+/// What a processor says while it works on an item: the recorder's business, but for what it saves.
+struct Telemetry<'a, L> {
+    session: &'a Session<L>,
+    lease: LeaseId,
+}
+
+impl<L: Link> Instrument for Telemetry<'_, L> {
+    fn progress(&self, done: u64, total: u64) {
+        self.session.slot.progress(done, total);
+    }
+
+    fn stage(&self, name: &str) {
+        self.session.slot.stage(name);
+    }
+
+    fn message(&self, text: &str) {
+        self.session.slot.message(text);
+    }
+
+    fn breadcrumb(&self, text: &str) {
+        self.session.slot.breadcrumb(text);
+    }
+
+    fn check(&self) -> Result<(), Interrupted> {
+        self.session.slot.check()
+    }
+
+    fn save_state(&self, state: &[u8]) {
+        let Some(offset) = self.session.slot.open_offset(self.lease) else { return }; // said after the item's end
+        if self.session.saving.keep(self.lease, offset, state) {
+            let mut outgoing = self.session.outgoing();
+            let sent =
+                self.session.flush(&mut outgoing).and_then(|()| self.session.send_states(&mut outgoing));
+            if let Err(lost) = sent {
+                tracing::debug!(%lost, "a state was not sent"); // the next message finds out, too
+            }
+        }
+    }
+}
+
+fn next_entry<'a>(
+    items: &mut impl Iterator<Item = Result<&'a [u8], EntryError>>,
+) -> Result<&'a [u8], LinkLost> {
+    let malformed = || LinkLost("a lease holds fewer items than it announces".into());
+    items.next().ok_or_else(malformed)?.map_err(|error| LinkLost(error.into()))
 }
 
 fn unreadable_item<P: Processor>(error: &CodecError) -> Failure {

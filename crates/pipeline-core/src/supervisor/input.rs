@@ -1,6 +1,6 @@
 //! What the supervisor is told.
 
-use crate::{Chunk, ItemIndex, Key, Observation, SavedState, WorkerEvent, WorkerId};
+use crate::{Chunk, Evidence, ItemIndex, Key, Observation, SavedState, WorkerEvent, WorkerId};
 use std::sync::Arc;
 
 /// One thing that happened. The driver passes inputs in the order in which it learned of them, events before timers.
@@ -60,6 +60,8 @@ pub struct Prior {
     /// The last host died while it was open among others, or may have been: it is charged with nothing and runs first, as
     /// the only item in the host. Not for the store, which has to tell it anew after each death.
     pub host_suspect: bool,
+    /// It is not to be tried: it fails with this at once.
+    pub refused: Option<Evidence>,
     /// What its last attempt saved. In a [`super::Command::Note`] always `None`: saved states have a command of their own.
     pub saved_state: Option<SavedState>,
 }

@@ -264,7 +264,10 @@ impl Supervisor {
             let position = prior.index.0.checked_sub(chunk.first().0).and_then(|p| u32::try_from(p).ok());
             let Some(position) = position.filter(|p| (from..chunk.len()).contains(p)) else { continue };
             self.ready.push_back(chunk.clone(), from..position);
-            self.admit(Case::from_prior(chunk.clone(), position, prior), turn);
+            match prior.refused {
+                Some(why) => self.ledger.commit(chunk, position..position + 1, 0, Settled::Failed(why), turn),
+                None => self.admit(Case::from_prior(chunk.clone(), position, prior), turn),
+            }
             from = position + 1;
         }
         self.ready.push_back(chunk.clone(), from..chunk.len());

@@ -104,3 +104,15 @@ fn failures_of_an_earlier_session_count() {
     assert_eq!(h.ready(1), ["ready w1", "assign w1 l1 0..1 #3"]);
     assert_eq!(h.fail(1, 1, 0, Failure::transient("busy"))[0], "commit t1 0..1 failed transient x3");
 }
+
+#[test]
+fn an_item_that_is_refused_fails_without_being_tried() {
+    let mut h = Harness::new(policy(1));
+    let refused =
+        Some(cofferdam_pipeline_core::Evidence { kind: "duplicate-key".into(), ..Default::default() });
+    let index = cofferdam_pipeline_core::ItemIndex(1);
+    let prior = cofferdam_pipeline_core::supervisor::Prior { index, refused, ..Default::default() };
+    assert_eq!(h.feed_known(3, &[prior])[0], "commit t1 1..2 failed duplicate-key x0");
+    h.ready(1);
+    assert_eq!((h.count("assign w1 l1 0..1"), h.count("assign w1 l2 2..3")), (1, 1));
+}

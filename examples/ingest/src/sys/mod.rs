@@ -55,6 +55,14 @@ pub fn segfault() {
     unsafe { std::ptr::write_volatile(std::ptr::without_provenance_mut::<u32>(16), 1) };
 }
 
+/// Ends the process that started this one, as `kill -9` would.
+///
+/// # Errors
+/// When it is gone already, or where the system has no way to do it.
+pub fn kill_parent() -> std::io::Result<()> {
+    system::kill_parent()
+}
+
 /// Writes junk into every descriptor of this process above the standard ones.
 ///
 /// # Errors

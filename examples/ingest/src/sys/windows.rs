@@ -35,3 +35,7 @@ pub fn peak_resident_bytes() -> Option<u64> {
 pub fn write_garbage() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "garbage is not available on this system"))
 }
+
+pub fn kill_parent() -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "kill-host is not available on this system"))
+}
