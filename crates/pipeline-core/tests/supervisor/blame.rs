@@ -307,3 +307,14 @@ fn evidence_that_is_not_durable_counts_with_all_its_parts() {
         assert_eq!(h.count("assign w2") == 1, hands_out, "{room} bytes of room: {:#?}", h.log);
     }
 }
+
+#[test]
+fn a_kill_from_outside_delays_nobodys_retry() {
+    let mut h = Harness::with_policy_and_items(policy(2), 3);
+    h.now = h.now + 10 * SECOND;
+    h.fail(2, 3, 0, cofferdam_pipeline_core::Failure::transient("busy"));
+    h.exit(1, sigkill(), &[(1, 0)]);
+    h.wait(SECOND);
+    assert!(h.log.iter().any(|line| line.ends_with("2..3 #2")), "{:#?}", h.log);
+    assert!(!h.log.iter().any(|line| line.ends_with("0..1 #2")), "it waits for twenty seconds");
+}
