@@ -28,8 +28,8 @@ pub use cofferdam_isolation::{IsolationError, WorkerProgram};
 pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
     Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget, FailureKind, Fingerprint, Interrupted,
-    ItemSource, Key, Keying, Policy, Processor, RetryPolicy, SourceError, SourceItem, StartContext,
-    StateTooLong, dense, fallible, keyed, stream,
+    ItemSource, Key, Keying, Policy, Processor, RestartBudget, RetryPolicy, SourceError, SourceItem,
+    StartContext, StateTooLong, dense, fallible, keyed, stream,
 };
 pub use error::{AddError, JobError};
 pub use events::Events;

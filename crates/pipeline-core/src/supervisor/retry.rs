@@ -93,3 +93,26 @@ impl SplitMix {
         ((u128::from(self.next()) * (u128::from(max) + 1)) >> 64) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_is_splitmix64() {
+        let mut random = SplitMix::new(0);
+        // The first numbers of the reference implementation for seed 0.
+        assert_eq!(random.next(), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(random.next(), 0x6E78_9E6A_A1B9_65F4);
+        assert_eq!(random.next(), 0x06C4_5D18_8009_454F);
+    }
+
+    #[test]
+    fn numbers_reach_both_ends_of_their_range() {
+        let mut random = SplitMix::new(0);
+        assert_eq!(random.up_to(u64::MAX), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(random.up_to(0), 0);
+        let drawn: std::collections::BTreeSet<_> = (0..200).map(|_| random.up_to(3)).collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+}

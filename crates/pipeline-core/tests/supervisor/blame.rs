@@ -276,3 +276,45 @@ fn a_time_limit_of_ours_charges_the_item_whose_time_was_up_and_no_other() {
     assert_eq!((h.count("suspected 0"), h.count("suspected 1")), (1, 0));
     assert_eq!(h.supervisor.counters().crashes["time-limit"], 1);
 }
+
+#[test]
+fn a_kill_from_outside_delays_the_trial_of_no_crashed_item() {
+    let mut h = Harness::with_policy_and_items(policy(2), 3);
+    h.exit(2, segv(), &[(3, 0)]);
+    h.exit(1, sigkill(), &[(1, 0)]);
+    h.ready(3);
+    assert_eq!(h.count("assign w3 l4 2..3 #2"), 1, "{:#?}", h.log);
+}
+
+#[test]
+fn a_worker_that_stops_when_asked_with_an_item_open_charges_nobody() {
+    let mut h = Harness::with_one_worker(1);
+    h.control(cofferdam_pipeline_core::supervisor::Control::Cancel);
+    h.exit(1, Exit::Stopped, &[(1, 0)]);
+    assert_eq!(h.count("note") + h.count("suspected") + h.count("commit"), 0);
+}
+
+#[test]
+fn evidence_that_is_not_durable_counts_with_all_its_parts() {
+    let evidence = "ended by SIGSEGV (11)".len() + "decode".len() + "the last words".len() + "page 14".len();
+    for (room, hands_out) in [(0, false), (1, true)] {
+        let uncommitted_bytes_max = 64 + evidence + room;
+        let mut h =
+            Harness::with_policy_and_items(Policy { crashes_max: 1, uncommitted_bytes_max, ..policy(1) }, 2);
+        h.exit(1, segv(), &[(1, 0)]);
+        assert_eq!(h.count("commit t1 0..1 quarantined"), 1);
+        h.ready(2);
+        assert_eq!(h.count("assign w2") == 1, hands_out, "{room} bytes of room: {:#?}", h.log);
+    }
+}
+
+#[test]
+fn a_kill_from_outside_delays_nobodys_retry() {
+    let mut h = Harness::with_policy_and_items(policy(2), 3);
+    h.now = h.now + 10 * SECOND;
+    h.fail(2, 3, 0, cofferdam_pipeline_core::Failure::transient("busy"));
+    h.exit(1, sigkill(), &[(1, 0)]);
+    h.wait(SECOND);
+    assert!(h.log.iter().any(|line| line.ends_with("2..3 #2")), "{:#?}", h.log);
+    assert!(!h.log.iter().any(|line| line.ends_with("0..1 #2")), "it waits for twenty seconds");
+}

@@ -123,7 +123,7 @@ fn whatever_failure_a_cancelled_item_reports_it_is_cancelled() {
 fn an_item_that_does_not_end_within_the_grace_costs_its_worker_and_nobody_else_anything() {
     let mut h = with_a_long_lease();
     h.cancel_item(2);
-    h.returned(1, 3, 1);
+    assert_eq!(h.returned(1, 3, 1)[0], "cancel w1 l3.0", "it has begun");
     assert!(h.wait(4 * SECOND).is_empty());
     assert_eq!(h.wait(SECOND), ["kill w1 ItemCancelled", "spawn w2 s0"]);
     let lines = h.exit(1, sigkill(), &[(3, 0)]);

@@ -1,6 +1,6 @@
 //! What is believed and what is not.
 
-use crate::harness::{Harness, policy, segv};
+use crate::harness::{Harness, SECOND, policy, segv};
 use cofferdam_pipeline_core::WorkerEvent;
 
 const VIOLATION: &str = "kill w1 ProtocolViolation";
@@ -108,4 +108,13 @@ fn nothing_is_believed_after_the_verdict() {
     assert!(h.reply(1, 3, 0, 1).is_empty());
     assert!(h.worker(1, WorkerEvent::Lost).is_empty());
     assert!(h.exit(1, segv(), &[(3, 0)]).is_empty());
+}
+
+#[test]
+fn what_has_a_result_cannot_be_given_back() {
+    let mut h = Harness::with_one_worker(9);
+    h.work_off(1, 2, SECOND / 10_000);
+    h.cancel_item(5);
+    h.reply(1, 3, 0, 2);
+    assert_eq!(h.returned(1, 3, 1)[0], "kill w1 ProtocolViolation");
 }

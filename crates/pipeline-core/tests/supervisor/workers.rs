@@ -2,7 +2,7 @@
 
 use crate::harness::{Harness, MS, SECOND, policy, segv};
 use cofferdam_pipeline_core::supervisor::{Input, Supervisor, WorkerState};
-use cofferdam_pipeline_core::{Exit, Failure, WorkerEvent};
+use cofferdam_pipeline_core::{Exit, Failure, Policy, WorkerEvent};
 
 fn spawn_failed() -> Exit {
     Exit::SpawnFailed("no such file".into())
@@ -231,4 +231,32 @@ fn a_start_that_fails_otherwise_costs_the_restart_budget_only() {
     h.feed(10);
     assert!(h.worker(1, WorkerEvent::StartFailed(Failure::transient("busy"))).is_empty());
     assert_eq!(h.exit(1, Exit::StartFailed("busy".into()), &[])[1], "spawn w2 s0");
+}
+
+#[test]
+fn only_workers_that_take_leases_count_as_ready() {
+    let mut h = Harness::new(policy(2));
+    h.feed(9);
+    assert_eq!(h.supervisor.counters().workers_ready, 0);
+    h.ready(1);
+    assert_eq!(h.supervisor.counters().workers_ready, 1);
+    h.ready(2);
+    assert_eq!(h.supervisor.counters().workers_ready, 2);
+    h.lost(1);
+    assert_eq!(h.supervisor.counters().workers_ready, 1);
+}
+
+#[test]
+fn deaths_before_the_machine_stood_still_count_as_if_it_had_not() {
+    let restarts = cofferdam_pipeline_core::RestartBudget { deaths_max: 1, ..Default::default() };
+    let mut h = Harness::new(Policy { restarts, ..policy(2) });
+    h.feed(9);
+    h.ready(1);
+    h.exit(1, cofferdam_pipeline_core::Exit::Unknown, &[]);
+    h.now = h.now + 200 * SECOND;
+    h.step(Input::ClockGap(200 * SECOND));
+    h.ready(2);
+    assert_eq!(h.count("Degraded"), 0);
+    h.exit(2, cofferdam_pipeline_core::Exit::Unknown, &[]);
+    assert_eq!(h.count("Degraded"), 1, "{:#?}", h.log);
 }

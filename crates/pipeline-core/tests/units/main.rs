@@ -4,3 +4,4 @@
 mod buffers;
 mod chunks;
 mod names;
+mod ten_million;
