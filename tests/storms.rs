@@ -12,7 +12,7 @@ use support::{job, tasks};
 
 cofferdam::worker_test!(workers: Misbehave);
 
-const ITEMS: usize = 6;
+const ITEMS: usize = 2;
 const KILLS: usize = 40;
 const EVERY: Duration = Duration::from_millis(85);
 
@@ -46,7 +46,7 @@ fn items_that_take_longer_than_a_storm_of_kills_lets_them_live_are_not_set_aside
     assert_eq!(kills, KILLS);
     assert_eq!(report.ended, Ended::Complete, "{report:?}");
     assert_eq!((report.completed, report.quarantined), (ITEMS as u64, 0), "{report:?}");
-    assert!(report.crashes["SIGKILL"] > 2 * ITEMS as u64, "the storm hit nobody: {report:?}");
+    assert!(report.crashes["SIGKILL"] > 4 * ITEMS as u64, "nobody was hit five times: {report:?}");
 }
 
 /// Kills one of the children of this process, now this one and now that.
