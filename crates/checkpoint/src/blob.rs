@@ -76,6 +76,6 @@ pub(crate) fn empty_staging(disk: &dyn Disk, dir: &Path) -> Result<(), StoreErro
     Ok(())
 }
 
-fn path_of(dir: &Path, blob: &BlobRef) -> PathBuf {
+pub(crate) fn path_of(dir: &Path, blob: &BlobRef) -> PathBuf {
     dir.join(BLOBS).join(blob.file_name())
 }

@@ -107,6 +107,12 @@ pub enum StoreError {
         /// The blob's file.
         path: PathBuf,
     },
+    /// A staged file does not hold what its writer reported. It was removed; nothing was committed.
+    #[error("the staged file {} is not what its writer reported", path.display())]
+    StagedMismatch {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The job was finished or its handle is being dropped.
     #[error("the job is closed")]
     Closed,

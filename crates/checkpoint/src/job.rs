@@ -30,7 +30,7 @@ use std::time::Duration;
 /// All methods may be called from any thread. Dropping it makes durable what was submitted, unless that fails.
 #[derive(Debug)]
 pub struct JobStore {
-    journal: Arc<Journal>,
+    pub(crate) journal: Arc<Journal>,
     description: Description,
     previous_owner: Option<OwnerInfo>,
     open_leases: Vec<OpenLease>,

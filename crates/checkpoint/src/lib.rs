@@ -11,6 +11,7 @@
 //! | add items that no source has | [`JobStore::add_item`], [`JobStore::added_items`] |
 //! | remember what need not survive a power cut | [`JobStore::note`], [`JobStore::lease_started`], [`JobStore::set_workers`] |
 //! | read outcomes, also while more are written | [`JobStore::outcomes`], [`JobReader::outcomes`] |
+//! | take in a large output that a worker writes | [`JobStore::stage`], [`JobStore::commit_staged`] |
 //! | go on after a failure | [`JobStore::reopen`] |
 //! | end | [`JobStore::finish`] |
 //!
@@ -37,6 +38,7 @@ mod outcomes;
 mod owner_file;
 mod random;
 mod real_disk;
+mod staging;
 mod states;
 mod store;
 mod sys;
@@ -51,6 +53,7 @@ pub use job_reader::JobReader;
 pub use journal::fill::FillAhead;
 pub use outcomes::Outcomes;
 pub use real_disk::RealDisk;
+pub use staging::StagedFile;
 pub use store::{Store, StoreOptions};
 pub use types::{
     AddedItem, BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note,
