@@ -12,6 +12,7 @@ use crate::journal::parts::Parts;
 use crate::journal::recovery::{Scope, recover};
 use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
+use crate::seeded::has_bug;
 use crate::{
     AddedItem, Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note,
     OpenLease, OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
@@ -51,6 +52,10 @@ impl JobStore {
         let disk = options.disk.clone();
         let previous = owner_file::read(disk.as_ref(), dir);
         let recovered = recover(disk.as_ref(), dir, Scope::Accepted)?;
+        #[cfg(cofferdam_seeded_bugs)]
+        if has_bug("the tail is cut off on opening") {
+            crate::seeded::cut_tail(disk.as_ref(), dir, recovered.report.torn);
+        }
         blob::empty_staging(disk.as_ref(), dir)?;
         let generation = previous.as_ref().map_or(0, |(generation, _)| *generation);
         // Whoever ended in an orderly way had stopped its workers: nothing was open.
@@ -426,6 +431,9 @@ impl JobStore {
     }
 
     fn close(&self, job_state: JobState) {
+        if has_bug("the lock is released before the last sync") {
+            drop(lock(&self.lock).take());
+        }
         lock(&self.journal.state).closing.get_or_insert(job_state);
         self.journal.work.notify_all();
         self.journal.done.notify_all();

@@ -39,6 +39,7 @@ mod outcomes;
 mod owner_file;
 mod random;
 mod real_disk;
+mod seeded;
 mod staging;
 mod states;
 mod store;

@@ -4,7 +4,7 @@
 mod support;
 
 use cofferdam_checkpoint::{Batch, CommitEvent, JobState, OutcomeBody, Store, StoreError, StoreOptions};
-use cofferdam_pipeline_core::{Key, Keying};
+use cofferdam_pipeline_core::{Fingerprint, Key, Keying};
 use cofferdam_testkit::SimDisk;
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -141,4 +141,21 @@ fn a_batch_that_is_refused_changes_nothing() {
     assert_eq!(job.commit(Batch::completed_dense(0, 2, 1, &outputs).unwrap()).unwrap(), 4);
     assert_eq!(job.done_ordinals().iter().collect::<Vec<_>>(), [0, 1, 5, 6]);
     assert_eq!(job.counts().completed, 4);
+}
+
+#[test]
+fn a_key_is_taken_once_for_each_input() {
+    let disk = SimDisk::new();
+    let store = open_store(&disk).unwrap();
+    let job = store.create_job(JOB, &spec(Keying::Keyed)).unwrap();
+    let outputs = entries(&[b"x"]);
+    let batch = |print: Option<u8>| {
+        let print = print.map(|print| Fingerprint([print; 16]));
+        Batch::completed_keyed([(&b"k"[..], print)], 1, &outputs).unwrap()
+    };
+    job.commit(batch(Some(1))).unwrap();
+    assert!(matches!(job.commit(batch(Some(1))), Err(StoreError::AlreadyDone(_))));
+    job.commit(batch(Some(2))).unwrap();
+    assert!(matches!(job.commit(batch(Some(2))), Err(StoreError::AlreadyDone(_))));
+    assert_eq!((job.counts().completed, job.durable_lsn()), (1, 2));
 }

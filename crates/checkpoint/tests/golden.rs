@@ -4,7 +4,8 @@
 mod support;
 
 use cofferdam_checkpoint::{
-    Batch, Disk, FillAhead, JobState, KeyRef, Lookup, Note, OutcomeBody, RealDisk, Store, StoreOptions,
+    Batch, Disk, FillAhead, JobState, KeyRef, Lookup, Note, OutcomeBody, OutcomeRecord, RealDisk, Store,
+    StoreOptions,
 };
 use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind};
 use cofferdam_testkit::SimDisk;
@@ -135,4 +136,40 @@ fn a_keyed_job_of_version_1_is_read_whole_and_continued() {
     job.commit(Batch::completed_keyed([(&b"c"[..], None)], 1, &outputs).unwrap()).unwrap();
     drop(job);
     assert_eq!(store.read_job(KEYED).unwrap().counts().completed, 3);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One line as the independent reader, `.ci/read-store.py`, writes it.
+fn line(outcome: &OutcomeRecord) -> String {
+    let key = match &outcome.key {
+        Key::Ordinal(ordinal) => format!("ordinal:{ordinal}"),
+        Key::Bytes(bytes) => format!("key:{}", hex(bytes)),
+    };
+    let print = outcome.fingerprint.map_or("-".into(), |print| hex(&print.0));
+    let what = match &outcome.body {
+        OutcomeBody::Output(output) if output.is_empty() => "-".into(),
+        OutcomeBody::Output(output) => hex(output),
+        OutcomeBody::Blob(blob) => format!("blob:{}:{}", blob.len, hex(&blob.hash)),
+        OutcomeBody::Evidence(evidence) => hex(evidence.kind.as_bytes()),
+    };
+    let kind = format!("{:?}", outcome.kind).to_lowercase();
+    format!("{} {key} {print} {kind} {} {what}\n", outcome.lsn, outcome.attempts)
+}
+
+/// `.ci/run` holds the listing of a reader that was written from the spec alone against the same file.
+#[test]
+fn the_golden_store_is_listed_as_the_independent_reader_lists_it() {
+    let store = open_store(&golden_disk()).unwrap();
+    let mut listing = String::new();
+    for summary in store.list().unwrap() {
+        let job = store.read_job(&summary.name).unwrap();
+        let outcomes: Vec<_> = job.outcomes(0).map(Result::unwrap).collect();
+        let state = format!("{:?}", summary.state).to_lowercase();
+        listing += &format!("job {} {state} {}\n", hex(&summary.name), outcomes.len());
+        listing.extend(outcomes.iter().map(line));
+    }
+    assert_eq!(listing, include_str!("golden/v1.listing"));
 }

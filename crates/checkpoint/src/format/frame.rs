@@ -2,6 +2,7 @@
 
 use super::bytes::{Malformed, Reader};
 use super::checksum::{crc, crc_of_two};
+use crate::seeded::has_bug;
 
 /// Bytes before a frame's body.
 pub(crate) const HEADER_LEN: usize = 30;
@@ -71,6 +72,12 @@ impl FrameKey {
         bytes[..4].copy_from_slice(&self.seed.to_le_bytes());
         bytes[4..12].copy_from_slice(&offset.to_le_bytes());
         bytes[12..].copy_from_slice(&header[..OFFSET_HEADER_CRC]);
+        if has_bug("the header's checksum leaves out the length") {
+            bytes[12 + OFFSET_BODY_LEN..12 + OFFSET_FIRST_LSN].fill(0);
+        }
+        if has_bug("the header's checksum leaves out the offset") {
+            bytes[4..12].fill(0);
+        }
         crc(&bytes)
     }
 }
@@ -137,6 +144,9 @@ impl FrameHeader {
 
     /// The body's checksum; the header's is part of it, so a body belongs to one header only.
     pub(crate) fn body_crc(&self, body: &[u8]) -> u32 {
+        if has_bug("a body is not tied to its header") {
+            return crc(body);
+        }
         crc_of_two(&self.header_crc.to_le_bytes(), body)
     }
 

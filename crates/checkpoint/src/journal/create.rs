@@ -6,6 +6,7 @@ use super::rewrite::{Tail, rewrite};
 use crate::disk::{Disk, OpenMode, write_all_at};
 use crate::format::frame::{FLAG_COMMIT, HEADER_LEN, TYPE_MARK};
 use crate::format::segment::{COPY_OFFSETS, FRAMES_START, SegmentHeader, file_name};
+use crate::seeded::has_bug;
 use crate::{StoreError, random};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +23,17 @@ pub(crate) fn begin_segment(
     tail: Option<&Tail>,
     fill: FillAhead,
 ) -> Result<(Appender, Arc<Filler>), StoreError> {
-    header.salt = random::number()?;
+    header.salt = if has_bug("no salt") { 0 } else { random::number()? };
     let path = dir.join(file_name(header.seq));
     let failed = |op, error| StoreError::io(op, &path, error);
+    let is_reused = has_bug("a segment is used again after a crash");
+    let mode = if is_reused { OpenMode::Create } else { OpenMode::CreateNew };
     let file: Arc<dyn crate::DiskFile> =
-        Arc::from(disk.open(&path, OpenMode::CreateNew).map_err(|error| failed("create", error))?);
+        Arc::from(disk.open(&path, mode).map_err(|error| failed("create", error))?);
     for (copy, offset) in COPY_OFFSETS.into_iter().enumerate() {
+        if copy == 1 && has_bug("one copy of a segment's header") {
+            continue;
+        }
         write_all_at(file.as_ref(), &header.encode(copy as u16), offset)
             .map_err(|error| failed("write to", error))?;
     }
@@ -42,8 +48,12 @@ pub(crate) fn begin_segment(
     }
     append_mark(&mut appender)?;
     let target = appender.sync_target();
-    target.sync()?;
-    disk.sync_dir(dir).map_err(|error| StoreError::io("sync", dir, error))?;
+    if !has_bug("a new segment is not synced") {
+        target.sync()?;
+    }
+    if !has_bug("no directory sync after a segment was created") {
+        disk.sync_dir(dir).map_err(|error| StoreError::io("sync", dir, error))?;
+    }
     appender.synced(target.end);
     Ok((appender, filler))
 }

@@ -7,6 +7,7 @@ use crate::format::checksum::crc;
 use crate::format::description::Description;
 use crate::format::head::{FILE_LEN_MAX, Head, HeadFault, SLOTS};
 use crate::format::slot::Best;
+use crate::seeded::has_bug;
 use std::path::{Path, PathBuf};
 
 /// The name of the file.
@@ -69,10 +70,16 @@ impl HeadFile {
     /// Writes what `change` makes of the head into the other slot, and syncs.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Head)) -> Result<(), StoreError> {
         change(&mut self.head);
-        self.generation += 1;
+        self.generation += if has_bug("HEAD is always written into the same slot") { 2 } else { 1 };
         let slot = SLOTS.encode(self.generation, &self.head.encode());
         write_all_at(self.file.as_ref(), &slot, SLOTS.offset(self.generation))
             .map_err(|error| StoreError::io("write to", &self.path, error))?;
+        if has_bug("both slots of HEAD in one go") {
+            let _ = write_all_at(self.file.as_ref(), &slot, SLOTS.offset(self.generation + 1));
+        }
+        if has_bug("HEAD is not synced") {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|error| StoreError::io("sync", &self.path, error))
     }
 }

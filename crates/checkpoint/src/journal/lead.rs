@@ -10,6 +10,7 @@ use crate::disk::Disk;
 use crate::format::frame::{FLAG_COMMIT, HEADER_LEN, TYPE_RECORDS};
 use crate::format::segment::SegmentHeader;
 use crate::limits::{HEAD_INTERVAL_BUSY, PROCESS_SYNC_BYTES, SEGMENT_LEN_MAX};
+use crate::seeded::has_bug;
 use crate::{CommitEvent, Counts, Durability, JobState, StoreError, clock};
 use std::fmt;
 use std::path::PathBuf;
@@ -145,7 +146,10 @@ impl Journal {
                 self.rotate(&mut tip)?;
             }
             let kind = FrameKind { kind: TYPE_RECORDS, flags: FLAG_COMMIT, count: group.count };
-            tip.appender.append(kind, &mut group.frame)?;
+            let appended = tip.appender.append(kind, &mut group.frame);
+            if !has_bug("acknowledged before the write") {
+                appended?;
+            }
             let target = tip.appender.sync_target();
             let is_due = match self.durability {
                 Durability::Power => true,
@@ -156,7 +160,10 @@ impl Journal {
         let (target, is_due) = target;
         let took = if is_due {
             let began = clock::now();
-            target.sync()?;
+            let synced = target.sync();
+            if !has_bug("acknowledged before the sync") {
+                synced?;
+            }
             lock(&self.tip).appender.synced(target.end);
             Some(clock::now().duration_since(began))
         } else {

@@ -4,6 +4,7 @@ use crate::StoreError;
 use crate::disk::{DiskFile, read_exact_at};
 use crate::format::frame::{FrameHeader, FrameKey, HEADER_LEN, TRAILER_LEN};
 use crate::limits::READ_CHUNK;
+use crate::seeded::has_bug;
 use memchr::memmem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,7 +70,8 @@ impl FrameReader {
         let at = (offset - self.window_at) as usize;
         let body_end = at + frame_len - TRAILER_LEN;
         let body_crc = header.body_crc(&self.window[at + HEADER_LEN..body_end]);
-        if body_crc.to_le_bytes() != self.window[body_end..body_end + TRAILER_LEN] {
+        let is_intact = body_crc.to_le_bytes() == self.window[body_end..body_end + TRAILER_LEN];
+        if !is_intact && !has_bug("a body is not checked") {
             return Ok(None);
         }
         self.offset += header.frame_len();
@@ -120,7 +122,9 @@ impl FrameReader {
         let finder = memmem::Finder::new(&self.key.sync()).into_owned();
         let mut chunk = vec![0; READ_CHUNK];
         let mut at = self.offset;
-        while at < self.end {
+        let end =
+            if has_bug("the scan is capped at 1 MiB") { self.end.min(at + (1 << 20)) } else { self.end };
+        while at < end {
             let len = (self.end - at).min(READ_CHUNK as u64) as usize;
             self.read(&mut chunk[..len], at)?;
             rest.is_empty &= chunk[..len].iter().all(|&byte| byte == 0);

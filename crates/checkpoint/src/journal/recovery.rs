@@ -14,6 +14,7 @@ use crate::format::frame::{FLAG_SKIPPABLE, FrameKey, TYPE_MARK, TYPE_RECORDS};
 use crate::format::record::records;
 use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
 use crate::index::Index;
+use crate::seeded::has_bug;
 use crate::{RecoveryReport, StoreError};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -70,9 +71,12 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
     for pair in path.windows(2) {
         walk_sealed(pair[0], pair[1].1, &content, &mut index)?;
     }
-    let next_seq = segments.keys().next_back().copied().unwrap_or(0).max(content.head.seq) + 1;
+    let next_seq = segments.keys().next_back().copied().unwrap_or(0).max(content.head.seq);
+    let next_seq =
+        if has_bug("a segment is used again after a crash") { next_seq.max(1) } else { next_seq + 1 };
     let epochs = segments.values().filter_map(|found| Some(found.header.ok()?.epoch)).max().unwrap_or(0);
-    let next_epoch = epochs.max(content.head.epoch) + 1;
+    let is_raised = !has_bug("the epoch is not raised on a takeover");
+    let next_epoch = epochs.max(content.head.epoch) + u64::from(is_raised);
     let mut recovered = Recovered {
         content,
         index,
@@ -116,7 +120,8 @@ fn order<'a>(
         // Those that the newest one took in whole, with all that lies between, are history.
         let Some(&&(found, newest)) = next.last() else { break };
         let absorbed_from = newest.seq - u64::from(newest.absorbs);
-        if next.iter().any(|(_, header)| header.seq < absorbed_from) {
+        let is_fork = next.iter().any(|(_, header)| header.seq < absorbed_from);
+        if is_fork && !has_bug("a fork is resolved in favour of the newer one") {
             return Err(StoreError::corrupt(&found.path, 0, DamageKind::Fork, newest.prev.next_lsn));
         }
         last = newest.seq;
@@ -125,7 +130,7 @@ fn order<'a>(
     if let Some((_, orphan)) = committed.iter().find(|(_, header)| !is_accounted_for(header, &path)) {
         return Err(missing(orphan.prev.seq));
     }
-    if content.head.seq > last {
+    if content.head.seq > last && !has_bug("a missing segment is not missed") {
         return Err(missing(content.head.seq));
     }
     Ok(path)
@@ -159,7 +164,7 @@ fn walk_sealed(
         };
     }
     let matches = place.end == pin.end && place.chain == pin.chain && place.next_lsn == pin.next_lsn;
-    if matches {
+    if matches || has_bug("the end of a sealed segment is not compared") {
         Ok(())
     } else {
         Err(StoreError::corrupt(&found.path, place.end, DamageKind::PinMismatch, place.next_lsn))
@@ -178,7 +183,8 @@ impl Recovered {
         let mut claimed = head_claim;
         while let Some(frame) = reader.next_frame()? {
             claimed = claimed.max(frame.header.durable_end(frame.offset));
-            let index = (scope == Scope::Accepted).then_some(&mut self.index);
+            let is_taken_in = scope == Scope::Accepted || has_bug("a reader counts what is not durable");
+            let index = is_taken_in.then_some(&mut self.index);
             place = advance(&found.path, place, &frame, index)?;
             undurable.push_back(place);
             while let Some(next) = undurable.pop_front_if(|next: &mut Place| next.end <= claimed) {
@@ -206,6 +212,10 @@ impl Recovered {
         place: Place,
     ) -> Result<(), StoreError> {
         let rest = reader.judge_rest()?;
+        let head_claim = if has_bug("HEAD's claim is not looked at") { 0 } else { head_claim };
+        if has_bug("stops in silence at the first bad frame") {
+            return Ok(());
+        }
         if head_claim.max(rest.claimed_end) > place.end {
             return Err(StoreError::corrupt(&found.path, place.end, DamageKind::Frame, place.next_lsn));
         }
@@ -225,7 +235,7 @@ impl Recovered {
     }
 
     fn continue_after(&mut self, found: &Found, header: &SegmentHeader, durable: Place, accepted: Place) {
-        if durable.end == FRAMES_START {
+        if durable.end == FRAMES_START && !has_bug("a segment follows one of which nothing is durable") {
             // Nothing says that this segment reached the disk at all, so nothing may rest on it: its successor takes
             // its place, with all that it holds.
             self.pin = header.prev;
@@ -235,7 +245,8 @@ impl Recovered {
             self.pin =
                 Pin { seq: found.seq, end: durable.end, chain: durable.chain, next_lsn: durable.next_lsn };
         }
-        self.tail = (durable.end < accepted.end).then(|| Tail {
+        let is_rewritten = durable.end < accepted.end && !has_bug("the suffix is not written again");
+        self.tail = is_rewritten.then(|| Tail {
             path: found.path.clone(),
             key: FrameKey::new(header.salt, header.epoch, header.seq),
             from: durable.end,
@@ -257,7 +268,9 @@ fn advance(
 ) -> Result<Place, StoreError> {
     let header = &frame.header;
     let corrupt = |what| StoreError::corrupt(path, frame.offset, what, place.next_lsn);
-    if header.first_lsn != place.next_lsn {
+    let is_excused = (header.first_lsn > place.next_lsn && has_bug("a gap between lsns is accepted"))
+        || (header.first_lsn < place.next_lsn && has_bug("a repeated lsn is accepted"));
+    if header.first_lsn != place.next_lsn && !is_excused {
         return Err(corrupt(DamageKind::LsnSequence));
     }
     match header.kind {

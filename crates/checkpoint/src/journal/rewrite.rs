@@ -6,6 +6,7 @@ use crate::StoreError;
 use crate::disk::{Disk, OpenMode};
 use crate::error::DamageKind;
 use crate::format::frame::{FLAG_COMMIT, FrameKey, HEADER_LEN};
+use crate::seeded::has_bug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ pub(crate) fn rewrite(disk: &dyn Disk, tail: &Tail, appender: &mut Appender) -> 
         frame.resize(HEADER_LEN, 0);
         frame.extend_from_slice(read.body);
         // Only the frame that completes the new segment may say COMMIT: until then it is not a successor.
-        let flags = read.header.flags & !FLAG_COMMIT;
+        let kept = if has_bug("a rewritten frame keeps its COMMIT") { FLAG_COMMIT } else { 0 };
+        let flags = read.header.flags & (!FLAG_COMMIT | kept);
         appender.append(FrameKind { kind: read.header.kind, flags, count: read.header.count }, &mut frame)?;
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! A small job on the simulated disk, and what must be true of it afterwards.
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
+pub mod proof;
+
 use cofferdam_checkpoint::{
     Batch, FillAhead, JobSpec, JobState, JobStore, KeyRef, Note, OutcomeBody, Store, StoreError, StoreOptions,
 };
@@ -11,6 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 
 pub const JOB: &str = "job";
+
+/// States to look at where there are too many to look at all.
+const SAMPLE_MAX: usize = 48;
 
 pub fn spec(keying: Keying) -> JobSpec {
     JobSpec {
@@ -46,7 +51,7 @@ pub fn open_store(disk: &SimDisk) -> Result<Store, StoreError> {
 }
 
 pub fn limits(subsets_max: usize, seed: u64) -> ImageLimits {
-    ImageLimits { subsets_max, seed }
+    ImageLimits { subsets_max, sample: subsets_max.min(SAMPLE_MAX), seed }
 }
 
 /// What the job was told and what it acknowledged.

@@ -10,8 +10,10 @@ const SECTOR: usize = 512;
 /// How many states to show.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageLimits {
-    /// All of them up to so many; beyond, the extremes and a sample of so many.
+    /// All of them up to so many; beyond, the extremes and a sample.
     pub subsets_max: usize,
+    /// How many the sample has.
+    pub sample: usize,
     /// Chooses the sample.
     pub seed: u64,
 }
@@ -185,7 +187,7 @@ fn sample(units: &[Unit], newest: &[usize], limits: ImageLimits) -> Vec<Vec<usiz
         forms.extend([without, alone]);
     }
     let mut random = limits.seed | 1;
-    for _ in 0..limits.subsets_max {
+    for _ in 0..limits.sample {
         forms.push(
             units
                 .iter()

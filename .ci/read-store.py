@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Reads a store from docs/spec/checkpoint-format.md alone and lists what it holds, one line for each outcome that counts.
+
+It shares no code with the crate, so an error in the spec, or a habit of the code that the spec does not tell, shows here:
+`.ci/run` compares its listing of the golden stores with that of the crate. BLAKE3 is not in Python's standard library:
+of a blob the length alone is checked.
+
+    read-store.py STORE_DIRECTORY
+"""
+
+import pathlib
+import struct
+import sys
+
+
+def crc_table():
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+CRC_TABLE = crc_table()
+FRAMES_START, FRAME_HEADER, COMMIT, SKIPPABLE = 8192, 30, 1, 128
+OUTCOMES = {1: "failed", 2: "quarantined", 3: "cancelled"}
+
+
+class Corrupt(Exception):
+    pass
+
+
+def need(condition, what):
+    if not condition:
+        raise Corrupt(what)
+
+
+def crc(data):
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = value >> 8 ^ CRC_TABLE[(value ^ byte) & 0xFF]
+    return value ^ 0xFFFFFFFF
+
+
+class Fields:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        need(self.at + count <= len(self.data), "a field beyond the end")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def varint(self):
+        value = 0
+        for index in range(10):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << 7 * index
+            if byte < 0x80:
+                return value
+        raise Corrupt("a varint of more than ten bytes")
+
+    def bytes(self):
+        return self.take(self.varint())
+
+    def more(self):
+        return self.at < len(self.data)
+
+
+def read_store_file(path):
+    data = path.read_bytes()
+    need(len(data) == 36 and data[:8] == b"CFDMSTO1" and struct.unpack_from("<II", data, 8) == (1, 0), "STORE")
+    need(struct.unpack_from("<I", data, 32)[0] == crc(data[:32]), "the checksum of STORE")
+    return data[16:32]
+
+
+def best_slot(data, magic, room):
+    found = []
+    for at in (0, room):
+        slot = data[at : at + room]
+        if len(slot) < 28 or slot[:8] != magic:
+            continue
+        version, length, generation, checksum = struct.unpack_from("<IIQI", slot, 8)
+        payload = slot[28 : 28 + length]
+        if len(payload) == length and crc(slot[:24] + payload) == checksum and version == 1:
+            found.append((generation, payload))
+    need(found, "no intact slot")
+    return max(found)[1]
+
+
+def read_head(path):
+    data = path.read_bytes()
+    payload = best_slot(data, b"CFDMHED1", 4096)
+    need(struct.unpack_from("<I", payload, 8)[0] == 0, "flags of HEAD that a reader must know")
+    epoch, seq, durable_end = struct.unpack_from("<QQQ", payload, 44)
+    offset, length, checksum = struct.unpack_from("<QII", payload, 116)
+    description = data[offset : offset + length]
+    need(crc(description) == checksum, "the description")
+    head = {"store": payload[12:28], "job": payload[28:44], "epoch": epoch, "seq": seq, "durable_end": durable_end}
+    head["state"] = {1: "running", 2: "interrupted", 3: "finished"}[payload[132]]
+    head["name"] = Fields(description).bytes()
+    return head
+
+
+def segment_header(data):
+    for copy, offset in enumerate((0, 4096)):
+        header = data[offset : offset + 116]
+        if len(header) == 116 and crc(header[:112]) == struct.unpack_from("<I", header, 112)[0]:
+            need(header[:8] == b"CFDMSEG1" and struct.unpack_from("<HH", header, 8) == (1, copy), "a segment's header")
+            need(struct.unpack_from("<I", header, 20)[0] == 0, "flags of a segment that a reader must know")
+            names = ("seq", "epoch", "salt", "first_lsn", "prev_seq", "prev_end", "prev_chain", "absorbs")
+            fields = dict(zip(names, struct.unpack_from("<QQQQQQII", header, 56)))
+            return fields | {"store": header[24:40], "job": header[40:56], "raw_salt": header[72:80]}
+    return None
+
+
+class Segment:
+    def __init__(self, data, header):
+        self.data, self.header = data, header
+        self.sync = struct.pack("<I", crc(header["raw_salt"]) | 1)
+        self.seed = struct.pack("<I", crc(header["raw_salt"] + struct.pack("<QQ", header["epoch"], header["seq"])))
+
+    def frame_header(self, at):
+        raw = self.data[at : at + FRAME_HEADER]
+        if len(raw) < FRAME_HEADER or raw[:4] != self.sync:
+            return None
+        length, lsn, count, undurable, kind, flags, checksum = struct.unpack_from("<IQIIBBI", raw, 4)
+        if crc(self.seed + struct.pack("<Q", at) + raw[:26]) != checksum or length > 67108864:
+            return None
+        return {"len": length, "lsn": lsn, "count": count, "durable": at - undurable, "kind": kind, "flags": flags, "crc": checksum}
+
+    def frames(self):
+        """Intact frames from the beginning: where each ends, its header, its body, the running checksum behind it."""
+        at, chain = FRAMES_START, 0
+        while (header := self.frame_header(at)) is not None:
+            body_end = at + FRAME_HEADER + header["len"]
+            body, trailer = self.data[at + FRAME_HEADER : body_end], self.data[body_end : body_end + 4]
+            body_crc = struct.pack("<I", crc(struct.pack("<I", header["crc"]) + body))
+            if trailer != body_crc:
+                return
+            chain = crc(struct.pack("<II", chain, header["crc"]) + body_crc)
+            at = body_end + 4
+            yield at, header, body, chain
+
+    def claims_behind(self, end):
+        at = self.data.find(self.sync, end)
+        while at >= 0:
+            if (header := self.frame_header(at)) is not None:
+                yield header["durable"]
+            at = self.data.find(self.sync, at + 1)
+
+
+def identity(fields, has_fingerprint):
+    value = fields.varint()
+    key = fields.take(value >> 1) if value & 1 else value >> 1
+    return key, fields.take(16) if has_fingerprint else None
+
+
+def records(body):
+    """Outcomes of a frame: key, fingerprint, kind, attempts, what came out."""
+    fields = Fields(body)
+    while fields.more():
+        tag = fields.take(1)[0]
+        kind, has_fingerprint = tag & 63, bool(tag & 128)
+        if tag & 64:
+            fields.varint()
+        if kind == 1:
+            first, count, attempts = fields.varint(), fields.varint(), fields.varint()
+            entries = Fields(fields.bytes())
+            for ordinal in range(first, first + count):
+                yield ordinal, None, "completed", attempts, entries.bytes().hex()
+            need(not entries.more(), "more outputs than items")
+        elif kind == 2:
+            key, fingerprint = identity(fields, has_fingerprint)
+            attempts = fields.varint()
+            yield key, fingerprint, "completed", attempts, fields.bytes().hex()
+        elif kind == 3:
+            key, fingerprint = identity(fields, has_fingerprint)
+            attempts, length = fields.varint(), fields.varint()
+            yield key, fingerprint, "completed", attempts, f"blob:{length}:{fields.take(32).hex()}"
+        elif kind == 4:
+            key, fingerprint = identity(fields, has_fingerprint)
+            outcome, attempts = OUTCOMES[fields.take(1)[0]], fields.varint()
+            evidence, first = Fields(fields.bytes()), ""
+            while evidence.more():
+                evidence_tag, value = evidence.take(1)[0], evidence.bytes()
+                if evidence_tag == 1:
+                    first = value.hex()
+            yield key, fingerprint, outcome, attempts, first
+        elif kind == 5:
+            identity(fields, False)
+            for _ in range(4):
+                fields.varint()
+        elif kind == 6:
+            for _ in range(3):
+                fields.varint()
+            for _ in range(fields.varint()):
+                if not isinstance(identity(fields, False)[0], bytes):
+                    fields.varint()
+        else:
+            fields.bytes()
+
+
+def journal_order(segments, head):
+    committed = {
+        seq: segment
+        for seq, segment in segments.items()
+        if any(header["flags"] & COMMIT for _, header, _, _ in segment.frames())
+    }
+    order, last = [], 0
+    while following := [s for s in sorted(committed) if committed[s].header["prev_seq"] == last]:
+        last = following[-1]
+        absorbed_from = last - committed[last].header["absorbs"]
+        need(all(seq >= absorbed_from for seq in following), "a fork")
+        order.append(committed[last])
+    covered = {s for seg in order for s in range(seg.header["seq"] - seg.header["absorbs"], seg.header["seq"] + 1)}
+    need(set(committed) <= covered and last >= head["seq"], "a segment is missing")
+    return order
+
+
+def outcomes(order, head):
+    lsn = 1
+    for index, segment in enumerate(order):
+        following = order[index + 1].header if index + 1 < len(order) else None
+        need(segment.header["first_lsn"] == lsn, "a segment that does not begin with the next lsn")
+        end, chain, claimed = FRAMES_START, 0, 0
+        for end, header, body, chain in segment.frames():
+            need(header["lsn"] == lsn, "lsns out of sequence")
+            claimed = max(claimed, header["durable"])
+            need(header["kind"] in (1, 2) or header["flags"] & SKIPPABLE, "a frame of an unknown type")
+            found = list(records(body)) if header["kind"] == 1 else []
+            need(len(found) == header["count"], "a frame's count")
+            yield from ((lsn + n, outcome) for n, outcome in enumerate(found))
+            lsn += len(found)
+            if following and end == following["prev_end"]:
+                break
+        if following:
+            need((end, chain) == (following["prev_end"], following["prev_chain"]), "a segment's end")
+        else:
+            head_claim = head["durable_end"] if head["seq"] == segment.header["seq"] else 0
+            need(max([head_claim, claimed, *segment.claims_behind(end)]) <= end, "a durable frame is damaged")
+
+
+def list_job(directory, store):
+    head = read_head(directory / "HEAD")
+    need(head["store"] == store, "a job of another store")
+    segments = {}
+    for path in directory.glob("seg-*"):
+        data = path.read_bytes()
+        header = segment_header(data)
+        if header is not None:
+            need((header["store"], header["job"]) == (store, head["job"]) and path.name == f"seg-{header['seq']:016x}", "a foreign segment")
+            segments[header["seq"]] = Segment(data, header)
+    latest = {}
+    for lsn, (key, fingerprint, kind, attempts, what) in outcomes(journal_order(segments, head), head):
+        if what.startswith("blob:"):
+            _, length, name = what.split(":")
+            need((directory / "blobs" / name).stat().st_size == int(length), "a blob's length")
+        latest[key] = (lsn, fingerprint, kind, attempts, what)
+    print("job", head["name"].hex(), head["state"], len(latest))
+    for key, (lsn, fingerprint, kind, attempts, what) in sorted(latest.items(), key=lambda item: item[1][0]):
+        shown = "key:" + key.hex() if isinstance(key, bytes) else f"ordinal:{key}"
+        print(lsn, shown, fingerprint.hex() if fingerprint else "-", kind, attempts, what or "-")
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    store = read_store_file(root / "STORE")
+    jobs = [path for path in (root / "jobs").iterdir() if not path.name.startswith(".tmp-")]
+    for directory in sorted(jobs):
+        list_job(directory, store)
+
+
+if __name__ == "__main__":
+    main()

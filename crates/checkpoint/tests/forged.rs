@@ -1,0 +1,120 @@
+//! Journals that no correct writer leaves: frames forged here from the spec, checksums and all.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use cofferdam_checkpoint::{DamageKind, JobState, StoreError};
+use cofferdam_pipeline_core::Keying;
+use cofferdam_testkit::SimDisk;
+use std::path::PathBuf;
+use support::{JOB, Model, entries, open_store, spec};
+
+const FRAMES_START: usize = 8192;
+
+fn crc(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+/// A frame of one output at `offset`; `count` is what its header says.
+fn frame(segment: &[u8], offset: usize, first_lsn: u64, count: u32, undurable: u32) -> Vec<u8> {
+    let (epoch, salt, seq) = (&segment[64..72], &segment[72..80], &segment[56..64]);
+    let output = entries(&[b"forged"]);
+    let mut body = vec![1, 77, 1, 1, output.len() as u8];
+    body.extend_from_slice(&output);
+    let mut header = (crc(salt) | 1).to_le_bytes().to_vec();
+    header.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    header.extend_from_slice(&first_lsn.to_le_bytes());
+    header.extend_from_slice(&count.to_le_bytes());
+    header.extend_from_slice(&undurable.to_le_bytes());
+    header.extend_from_slice(&[1, 1]);
+    let seed = crc(&[salt, epoch, seq].concat());
+    let sum = crc(&[&seed.to_le_bytes()[..], &(offset as u64).to_le_bytes(), &header].concat());
+    header.extend_from_slice(&sum.to_le_bytes());
+    let body_crc = crc(&[&sum.to_le_bytes()[..], &body].concat());
+    [header, body, body_crc.to_le_bytes().to_vec()].concat()
+}
+
+/// A job with three outcomes whose session did not end, its segment, and where the next frame would go.
+fn journal() -> (SimDisk, PathBuf, Vec<u8>, usize) {
+    let disk = SimDisk::new();
+    let store = open_store(&disk).unwrap();
+    let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+    Model::default().commit_run(&job, 0, 3).unwrap();
+    let disk = disk.after_process_end();
+    let path = disk.files().into_iter().find(|path| path.ends_with("seg-0000000000000001")).unwrap();
+    let content = disk.peek(&path).unwrap();
+    let mut end = FRAMES_START;
+    while content[end..end + 4] == content[FRAMES_START..FRAMES_START + 4] {
+        end += 34 + u32::from_le_bytes(content[end + 4..end + 8].try_into().unwrap()) as usize;
+    }
+    (disk, path, content, end)
+}
+
+/// What an opening makes of the journal with a frame forged onto its end: outcomes, or the damage.
+fn open_with(first_lsn: u64, count: u32, undurable: u32) -> Result<u64, DamageKind> {
+    let (disk, path, mut content, end) = journal();
+    let forged = frame(&content, end, first_lsn, count, undurable);
+    content[end..end + forged.len()].copy_from_slice(&forged);
+    disk.poke(&path, content).unwrap();
+    match open_store(&disk).unwrap().open_job(JOB) {
+        Ok(job) => Ok(job.outcomes(0).map(Result::unwrap).count() as u64),
+        Err(StoreError::Corrupt(damage)) => Err(damage.what),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_frame_forged_by_the_spec_is_taken_for_a_frame() {
+    assert_eq!(open_with(4, 1, 0), Ok(4));
+}
+
+#[test]
+fn a_gap_and_a_repetition_of_lsns_are_corrupt() {
+    assert_eq!(open_with(5, 1, 0), Err(DamageKind::LsnSequence));
+    assert_eq!(open_with(3, 1, 0), Err(DamageKind::LsnSequence));
+    assert_eq!(open_with(0, 1, 0), Err(DamageKind::LsnSequence));
+}
+
+#[test]
+fn a_count_that_is_not_that_of_the_records_is_corrupt() {
+    assert_eq!(open_with(4, 2, 0), Err(DamageKind::Records));
+    assert_eq!(open_with(4, 0, 0), Err(DamageKind::Records));
+}
+
+#[test]
+fn a_claim_of_durability_is_found_however_far_behind_the_damage() {
+    let (disk, path, mut content, end) = journal();
+    let at = end + (5 << 20);
+    content.resize(at + 4096, 0);
+    let forged = frame(&content, at, 9, 1, 0);
+    content[at..at + forged.len()].copy_from_slice(&forged);
+    disk.poke(&path, content).unwrap();
+    match open_store(&disk).unwrap().open_job(JOB) {
+        Err(StoreError::Corrupt(damage)) => {
+            assert_eq!((damage.what, damage.at), (DamageKind::Frame, end as u64));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_successor_that_disagrees_about_what_it_follows_is_corrupt() {
+    let (disk, path, content, _) = journal();
+    // Another history of the same length: each frame intact, but not what the successor saw.
+    let job = open_store(&disk).unwrap().open_job(JOB).unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+    drop(job);
+    let second = path.with_file_name("seg-0000000000000002");
+    let mut header = disk.peek(&second).unwrap();
+    for copy in [0, 4096] {
+        header[copy + 104] ^= 1;
+        let sum = crc(&header[copy..copy + 112]);
+        header[copy + 112..copy + 116].copy_from_slice(&sum.to_le_bytes());
+    }
+    disk.poke(&second, header).unwrap();
+    assert_eq!(disk.peek(&path).unwrap(), content, "an opening changes nothing that is there");
+    match open_store(&disk).unwrap().open_job(JOB) {
+        Err(StoreError::Corrupt(damage)) => assert_eq!(damage.what, DamageKind::PinMismatch),
+        other => panic!("{other:?}"),
+    }
+}
