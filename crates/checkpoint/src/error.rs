@@ -163,6 +163,9 @@ pub enum DamageKind {
     /// The segment does not end as its successor says.
     #[error("the segment does not end where its successor continues")]
     PinMismatch,
+    /// A blob that an outcome names is missing, or is not what was committed.
+    #[error("the blob is missing or not what was committed")]
+    Blob,
     /// Two committed segments continue the same one: two hosts wrote at once. Both are kept.
     #[error("two segments continue the same one")]
     Fork,

@@ -13,6 +13,7 @@
 //! | read outcomes, also while more are written | [`JobStore::outcomes`], [`JobReader::outcomes`] |
 //! | take in a large output that a worker writes | [`JobStore::stage`], [`JobStore::commit_staged`] |
 //! | go on after a failure | [`JobStore::reopen`] |
+//! | check every byte, also beside whoever works | [`Store::verify`] |
 //! | end | [`JobStore::finish`] |
 //!
 //! Processing is at least once; a commit is exactly once: an outcome for the same key and fingerprint is refused
@@ -45,6 +46,7 @@ mod states;
 mod store;
 mod sys;
 mod types;
+mod verify;
 
 pub use batch::Batch;
 pub use disk::{Disk, DiskFile, FileSystemKind, OpenMode};
@@ -61,3 +63,4 @@ pub use types::{
     AddedItem, BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note,
     OpenLease, OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
 };
+pub use verify::{Finding, JobReport};

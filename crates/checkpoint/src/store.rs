@@ -23,9 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_128;
 
-const STORE: &str = "STORE";
+pub(crate) const STORE: &str = "STORE";
 const LOCK: &str = "LOCK";
-const JOBS: &str = "jobs";
+pub(crate) const JOBS: &str = "jobs";
 
 /// How a store is used.
 #[derive(Clone, Debug)]
@@ -375,7 +375,7 @@ fn temporary_name() -> Result<String, StoreError> {
     Ok(format!(".tmp-{:016x}", random::number()?))
 }
 
-fn is_temporary(name: &OsStr) -> bool {
+pub(crate) fn is_temporary(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".tmp-")
 }
 

@@ -12,4 +12,5 @@ pub(crate) mod reader;
 pub(crate) mod recovery;
 pub(crate) mod rewrite;
 pub(crate) mod scan;
+pub(crate) mod survey;
 pub(crate) mod writer;

@@ -94,6 +94,28 @@ impl FrameReader {
         self.offset += header.frame_len();
     }
 
+    /// Moves to the next intact header behind what is damaged here; false, without moving, when there is none.
+    pub(crate) fn resync(&mut self) -> Result<bool, StoreError> {
+        let finder = memmem::Finder::new(&self.key.sync()).into_owned();
+        let damaged_at = self.offset;
+        let mut chunk = vec![0; READ_CHUNK];
+        let mut at = damaged_at + 1;
+        while at < self.end {
+            let len = (self.end - at).min(READ_CHUNK as u64) as usize;
+            self.read(&mut chunk[..len], at)?;
+            for found in finder.find_iter(&chunk[..len]) {
+                self.offset = at + found as u64;
+                if self.peek_header()?.is_some() {
+                    return Ok(true);
+                }
+            }
+            // As in `judge_rest`.
+            at += if at + len as u64 == self.end { len as u64 } else { (len - 3) as u64 };
+        }
+        self.offset = damaged_at;
+        Ok(false)
+    }
+
     /// Looks at everything from here to the end, however far that is.
     pub(crate) fn judge_rest(&self) -> Result<Rest, StoreError> {
         let mut rest = Rest { claimed_end: 0, is_empty: true };

@@ -59,7 +59,12 @@ pub(crate) fn load_segments(
     Ok(segments)
 }
 
-fn load(disk: &dyn Disk, dir: &Path, seq: u64, report: &mut RecoveryReport) -> Result<Found, StoreError> {
+pub(crate) fn load(
+    disk: &dyn Disk,
+    dir: &Path,
+    seq: u64,
+    report: &mut RecoveryReport,
+) -> Result<Found, StoreError> {
     let path = dir.join(crate::format::segment::file_name(seq));
     let failed = |op, error| StoreError::io(op, &path, error);
     let file: Arc<dyn DiskFile> =
