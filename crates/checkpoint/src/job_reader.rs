@@ -21,6 +21,22 @@ pub struct JobReader {
     state: JobState,
 }
 
+/// Looks at a journal that somebody writes to; a writer that is faster than this many looks is none.
+const LOOKS_MAX: u32 = 16;
+
+/// A frame that was not there yet when its place was read looks like damage once a later claim is seen that it is durable. It was
+/// whole before that claim was written, so it is intact when it is read again: damage is what is found twice in the same place.
+fn recover_beside_a_writer(disk: &dyn Disk, dir: &Path) -> Result<Recovered, StoreError> {
+    let mut seen = None;
+    for _ in 1..LOOKS_MAX {
+        match recover(disk, dir, Scope::Durable) {
+            Err(StoreError::Corrupt(damage)) if seen.as_ref() != Some(&damage) => seen = Some(damage),
+            decided => return decided,
+        }
+    }
+    recover(disk, dir, Scope::Durable)
+}
+
 /// A journal as it was when a reader opened it.
 #[derive(Debug)]
 struct Frozen {
@@ -30,7 +46,7 @@ struct Frozen {
 
 impl JobReader {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
-        let Recovered { index, chain, content, .. } = recover(disk.as_ref(), dir, Scope::Durable)?;
+        let Recovered { index, chain, content, .. } = recover_beside_a_writer(disk.as_ref(), dir)?;
         let (description, state) = (content.description, content.head.state);
         Ok(Self { disk, dir: dir.to_owned(), frozen: Arc::new(Frozen { chain, index }), description, state })
     }

@@ -46,6 +46,12 @@ impl FrameReader {
         Self { file, path: path.to_owned(), key, end, offset, window: Vec::new(), window_at: offset }
     }
 
+    /// Reads the same segment once more, from another place to where it ends now.
+    pub(crate) fn again_from(&self, offset: u64) -> Result<Self, StoreError> {
+        let len = self.file.len().map_err(|error| StoreError::io("measure", &self.path, error))?;
+        Ok(Self::new(self.file.clone(), &self.path, self.key, offset, len.max(self.end)))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
