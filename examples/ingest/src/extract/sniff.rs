@@ -39,7 +39,11 @@ pub fn sniff(head: &[u8], extension: &str) -> Sniffed {
     }
     match guess {
         Some(
-            mime @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp"
+            mime @ ("image/png"
+            | "image/jpeg"
+            | "image/gif"
+            | "image/webp"
+            | "image/bmp"
             | "image/vnd.microsoft.icon"),
         ) => sniffed(Kind::Image, mime),
         Some(DOCX_TYPE) => sniffed(Kind::Docx, DOCX_TYPE),
