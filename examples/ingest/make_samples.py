@@ -192,6 +192,8 @@ def images():
     waves.save(HERE / "image/waves.webp", quality=70)
     waves.save(HERE / "image/waves-lossless.webp", lossless=True)
     waves.resize((64, 40)).save(HERE / "image/waves.bmp")
+    waves.resize((64, 40)).save(HERE / "image/waves.tiff", compression="tiff_lzw")
+    waves.convert("RGBA").resize((64, 40)).save(HERE / "image/waves.ico", sizes=[(64, 40)])
     waves.convert("P", palette=Image.Palette.ADAPTIVE, colors=32).save(HERE / "image/waves.gif")
     frames = [picture(40, 30).rotate(9 * i) for i in range(4)]
     frames[0].save(HERE / "image/moving.gif", save_all=True, append_images=frames[1:], duration=120)

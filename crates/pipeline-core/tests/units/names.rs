@@ -39,6 +39,16 @@ fn any_error_converts_with_its_sources_in_the_message() {
     assert_eq!(failure.message, "cannot read page 14: end of file");
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read page {0}: {1}")]
+struct Wordy(u32, #[source] std::io::Error);
+
+#[test]
+fn a_source_that_the_message_ends_with_is_not_said_twice() {
+    let failure = Failure::from(Wordy(14, std::io::Error::other("end of file")));
+    assert_eq!(failure.message, "cannot read page 14: end of file");
+}
+
 #[test]
 fn long_messages_are_cut_at_a_character() {
     let failure = Failure::transient("ä".repeat(Failure::MESSAGE_LEN_MAX));

@@ -36,7 +36,10 @@ pub fn extract(bytes: &[u8], facts: &mut Facts, cx: &Context<'_>) -> Result<(), 
     let color = format!("{color:?}").to_lowercase();
     facts.image =
         Some(ImageFacts { width, height, color: color.clone(), dhash: format!("{:016x}", dhash(&pixels)) });
-    let name = facts.media_type.trim_start_matches("image/").to_uppercase();
+    let name = match format {
+        ImageFormat::Ico => "ICO".to_owned(), // its media type names a vendor
+        _ => facts.media_type.trim_start_matches("image/").to_uppercase(),
+    };
     facts.summary = format!("{name} image, {width} × {height} pixels, {color}.");
     facts.keywords = vec![name.to_lowercase(), orientation(width, height).to_owned(), "image".to_owned()];
     Ok(())

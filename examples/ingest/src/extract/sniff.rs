@@ -31,13 +31,21 @@ pub fn sniff(head: &[u8], extension: &str) -> Sniffed {
         return PDF;
     }
     let guess = infer::get(head).map(|guess| guess.mime_type());
+    if guess == Some("image/tiff") {
+        return sniffed(Kind::Image, "image/tiff"); // before the text: pixels of two bytes look like UTF-16
+    }
     if decode::looks_like_text(head) {
         return claimed(extension).unwrap_or_else(|| textual(guess, extension));
     }
     match guess {
-        Some(mime @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp")) => {
-            sniffed(Kind::Image, mime)
-        }
+        Some(
+            mime @ ("image/png"
+            | "image/jpeg"
+            | "image/gif"
+            | "image/webp"
+            | "image/bmp"
+            | "image/vnd.microsoft.icon"),
+        ) => sniffed(Kind::Image, mime),
         Some(DOCX_TYPE) => sniffed(Kind::Docx, DOCX_TYPE),
         Some(EPUB_TYPE) => sniffed(Kind::Epub, EPUB_TYPE),
         // Archives that do not show in their first bytes of what.
@@ -48,6 +56,8 @@ pub fn sniff(head: &[u8], extension: &str) -> Sniffed {
             mime @ ("audio/mpeg" | "audio/m4a" | "audio/ogg" | "audio/opus" | "audio/x-flac" | "audio/x-wav"
             | "audio/aac" | "audio/x-aiff"),
         ) => sniffed(Kind::Audio, mime),
+        // Sound alone in a container that is older than its name; its first bytes say video.
+        Some("video/mp4") if matches!(extension, "m4a" | "m4b") => sniffed(Kind::Audio, "audio/m4a"),
         Some(
             mime @ ("video/mp4" | "video/x-m4v" | "video/quicktime" | "video/webm" | "video/x-matroska"),
         ) => sniffed(Kind::Video, mime),
@@ -65,6 +75,7 @@ fn claimed(extension: &str) -> Option<Sniffed> {
         "gif" => sniffed(Kind::Image, "image/gif"),
         "webp" => sniffed(Kind::Image, "image/webp"),
         "bmp" => sniffed(Kind::Image, "image/bmp"),
+        "tif" | "tiff" => sniffed(Kind::Image, "image/tiff"),
         "docx" => sniffed(Kind::Docx, DOCX_TYPE),
         "epub" => sniffed(Kind::Epub, EPUB_TYPE),
         "mp3" => sniffed(Kind::Audio, "audio/mpeg"),

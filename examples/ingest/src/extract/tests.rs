@@ -236,6 +236,8 @@ fn images_of_every_format_give_dimensions_and_nearly_the_same_hash() {
         ("waves.webp", "image/webp", (160, 100)),
         ("waves-lossless.webp", "image/webp", (160, 100)),
         ("waves.bmp", "image/bmp", (64, 40)),
+        ("waves.tiff", "image/tiff", (64, 40)),
+        ("waves.ico", "image/vnd.microsoft.icon", (64, 40)),
         ("waves.gif", "image/gif", (160, 100)),
         ("cmyk.jpg", "image/jpeg", (160, 100)),
     ] {
@@ -389,6 +391,15 @@ fn damaged_archives_say_what_is_wrong() {
     assert!(failure("malformed/not-xml.docx").contains("ill-formed"));
     assert!(failure("malformed/no-container.epub").contains("META-INF/container.xml is missing"));
     assert!(failure("malformed/bomb.epub").contains("larger than"));
+}
+
+#[test]
+fn sound_alone_in_a_container_of_another_brand_is_audio() {
+    let mut bytes = std::fs::read(sample("media/horn.m4a")).unwrap();
+    bytes[8..12].copy_from_slice(b"mp42");
+    let (_dir, path) = scratch("horn.m4a", &bytes);
+    let facts = extract_path(&path).unwrap();
+    assert_eq!((facts.kind, facts.media_type.as_str()), (Kind::Audio, "audio/m4a"));
 }
 
 #[test]
