@@ -11,6 +11,8 @@ mod sys;
 pub use hooked_disk::{HookedDisk, Moment};
 pub use misbehave::{Behaviour, Done, FailWith, Misbehave, Start, Task};
 pub use sim_disk::{Fault, FaultPlan, ImageLimits, Images, SimDisk, SyncFailure};
+#[allow(unused_imports, reason = "only Linux has something to show here")]
+pub use sys::*;
 
 /// Ends this process at once, as the kernel does it; on Windows with exit code 9.
 pub fn kill_this_process() -> ! {
