@@ -3,9 +3,19 @@
 #![allow(clippy::disallowed_methods, reason = "this crate only breaks things")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod hooked_disk;
 mod misbehave;
 mod sim_disk;
 mod sys;
 
+pub use hooked_disk::{HookedDisk, Moment};
 pub use misbehave::{Behaviour, Done, FailWith, Misbehave, Start, Task};
 pub use sim_disk::{Fault, FaultPlan, ImageLimits, Images, SimDisk, SyncFailure};
+#[allow(unused_imports, reason = "only Linux has something to show here")]
+pub use sys::*;
+
+/// Ends this process at once, as the kernel does it; on Windows with exit code 9.
+pub fn kill_this_process() -> ! {
+    sys::raise(9);
+    unreachable!("nobody survives this signal")
+}

@@ -9,6 +9,7 @@ use cofferdam_checkpoint::{
 use cofferdam_pipeline_core::{Evidence, Identities, Key, Keying, OutcomeKind, push_entry_len};
 use cofferdam_testkit::{ImageLimits, SimDisk};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Model {
     pub is_created: bool,
     pub submitted: BTreeMap<u64, Vec<u8>>,
     pub acknowledged: BTreeMap<u64, Vec<u8>>,
+    /// Says on stdout what happens, for a parent that outlives this process: see [`Model::hear`].
+    pub tells: bool,
 }
 
 pub fn output(ordinal: u64) -> Vec<u8> {
@@ -68,7 +71,35 @@ pub fn output(ordinal: u64) -> Vec<u8> {
 
 impl Model {
     fn submit(&mut self, ordinal: u64, output: Vec<u8>) {
+        self.tell(format_args!("submitted {ordinal} {}", String::from_utf8_lossy(&output)));
         self.submitted.insert(ordinal, output);
+    }
+
+    fn acknowledge(&mut self, ordinal: u64, output: Vec<u8>) {
+        self.tell(format_args!("acknowledged {ordinal} {}", String::from_utf8_lossy(&output)));
+        self.acknowledged.insert(ordinal, output);
+    }
+
+    fn tell(&self, line: std::fmt::Arguments<'_>) {
+        if self.tells {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
+        }
+    }
+
+    /// Takes in a line that a model in another process told.
+    pub fn hear(&mut self, line: &str) {
+        let mut words = line.splitn(3, ' ');
+        let (what, ordinal) = (words.next(), words.next().and_then(|word| word.parse().ok()));
+        let told = ordinal.zip(words.next().map(|content| content.as_bytes().to_vec()));
+        match (what, told) {
+            (Some("created"), _) => self.is_created = true,
+            (Some("submitted"), Some((ordinal, content))) => drop(self.submitted.insert(ordinal, content)),
+            (Some("acknowledged"), Some((ordinal, content))) => {
+                self.acknowledged.insert(ordinal, content);
+            }
+            _ => {} // what the test harness says
+        }
     }
 
     /// Commits a run in one blocking batch.
@@ -79,7 +110,7 @@ impl Model {
             .for_each(|(ordinal, output)| self.submit(ordinal, output.clone()));
         let bytes = entries(&outputs.iter().map(Vec::as_slice).collect::<Vec<_>>());
         job.commit(Batch::completed_dense(first, count as u32, 1, &bytes).unwrap())?;
-        self.acknowledged.extend((first..first + count).zip(outputs));
+        (first..first + count).zip(outputs).for_each(|(ordinal, output)| self.acknowledge(ordinal, output));
         Ok(())
     }
 
@@ -89,7 +120,7 @@ impl Model {
         job.commit(
             Batch::set_aside(KeyRef::Ordinal(ordinal), None, OutcomeKind::Failed, 2, &evidence).unwrap(),
         )?;
-        self.acknowledged.insert(ordinal, b"panic".to_vec());
+        self.acknowledge(ordinal, b"panic".to_vec());
         Ok(())
     }
 
@@ -98,15 +129,21 @@ impl Model {
         self.submit(ordinal, content.clone());
         let blob = job.put_blob(&mut content.as_slice())?;
         job.commit(Batch::completed_blob(KeyRef::Ordinal(ordinal), None, 1, blob).unwrap())?;
-        self.acknowledged.insert(ordinal, content);
+        self.acknowledge(ordinal, content);
         Ok(())
     }
 
     /// A small job from nothing to a second session, one disk call after the other.
     pub fn small_job(&mut self, disk: &SimDisk) -> Result<(), StoreError> {
-        let store = open_store(disk)?;
+        self.small_job_in(Path::new("store"), options(disk))
+    }
+
+    /// The same on any disk.
+    pub fn small_job_in(&mut self, root: &Path, options: StoreOptions) -> Result<(), StoreError> {
+        let store = Store::open(root, options)?;
         let job = store.create_job(JOB, &spec(Keying::Dense))?;
         self.is_created = true;
+        self.tell(format_args!("created"));
         self.commit_run(&job, 0, 3)?;
         lease(&job, 1, 10..13)?;
         job.note(KeyRef::Ordinal(11), Note { crashes: 1, ..Note::default() })?;
@@ -122,7 +159,11 @@ impl Model {
 
     /// Everything acknowledged is there, once, and nothing that was never submitted; and the job goes on.
     pub fn check(&self, disk: &SimDisk) {
-        let store = open_store(disk).unwrap();
+        self.check_store(&open_store(disk).unwrap());
+    }
+
+    /// The same on any disk.
+    pub fn check_store(&self, store: &Store) {
         if !store.job_exists(JOB).unwrap() {
             assert!(!self.is_created && self.acknowledged.is_empty(), "a job that was acknowledged is gone");
             return;

@@ -1,11 +1,15 @@
 //! Mischief that only the operating system can do.
 #![allow(unsafe_code, reason = "memory errors and signals on purpose, in processes that are meant to die")]
 
+#[cfg(target_os = "linux")]
+mod linux;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(target_os = "linux")]
+pub use linux::{Ext4, PowerSwitch};
 #[cfg(unix)]
 pub(crate) use unix::{garbage, kill_parent, raise};
 #[cfg(windows)]

@@ -21,6 +21,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// A folder of inputs beside an out folder, gone with the test.
 pub struct Bench {
     dir: tempfile::TempDir,
+    out: PathBuf,
 }
 
 /// What a run left behind.
@@ -34,7 +35,8 @@ pub struct Ran {
 impl Bench {
     /// `count` small text files `00.txt`, `01.txt`, … with different words.
     pub fn with_texts(count: usize) -> Self {
-        let bench = Self { dir: tempfile::tempdir().unwrap() };
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Self { out: dir.path().join("out"), dir };
         fs::create_dir(bench.inputs()).unwrap();
         for i in 0..count {
             bench.put(
@@ -54,7 +56,12 @@ impl Bench {
     }
 
     pub fn out(&self) -> PathBuf {
-        self.dir.path().join("out")
+        self.out.clone()
+    }
+
+    /// From now on the out folder is another one.
+    pub fn set_out(&mut self, out: PathBuf) {
+        self.out = out;
     }
 
     /// The program on the inputs, with two workers.
