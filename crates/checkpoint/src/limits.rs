@@ -24,7 +24,7 @@ pub(crate) const IDLE: Duration = Duration::from_millis(100);
 pub(crate) const HEAD_INTERVAL_IDLE: Duration = Duration::from_secs(1);
 /// HEAD is refreshed this often when busy.
 pub(crate) const HEAD_INTERVAL_BUSY: Duration = Duration::from_secs(5);
-/// With `Durability::Process`, this many bytes are synced at the latest, so that recovery has little to write again.
+/// This many bytes of records that no commit syncs, and with `Durability::Process` of all, are synced at the latest, so that recovery has little to write again.
 pub(crate) const PROCESS_SYNC_BYTES: u64 = 8 << 20;
 /// A longer segment is followed by a new one.
 pub(crate) const SEGMENT_LEN_MAX: u64 = 256 << 20;
@@ -32,6 +32,10 @@ pub(crate) const SEGMENT_LEN_MAX: u64 = 256 << 20;
 pub(crate) const FILL_MIN: u64 = 256 << 10;
 /// The largest step of filling ahead.
 pub(crate) const FILL_MAX: u64 = 8 << 20;
+/// A new segment takes in the one before if it is no longer than this, however little it has taken in.
+pub(crate) const MERGE_BYTES_MIN: u64 = 64 << 10;
+/// A new segment takes in no more than this: some ten milliseconds.
+pub(crate) const MERGE_BYTES_MAX: u64 = 4 << 20;
 /// At least so many bytes of the journal lie between two snapshots: reading them takes some 20 ms.
 pub(crate) const SNAPSHOT_BYTES: u64 = 16 << 20;
 /// At an orderly end, this part of what lies between two snapshots is worth another one.

@@ -7,6 +7,7 @@ use crate::format::frame::TYPE_RECORDS;
 use crate::format::record::{Record, records};
 use crate::format::snapshot;
 use crate::format::store_file::{self, StoreFileFault};
+use crate::job_reader::LOOKS_MAX;
 use crate::journal::head_file;
 use crate::journal::reader::Frame;
 use crate::journal::recovery::{Scope, recover};
@@ -113,15 +114,26 @@ fn check_store_file(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
 /// Then the frame was whole before the claim that made a damage of it was seen: it is intact when it is read again. So damage is
 /// what is found twice in the same place.
 fn verify_job(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
-    let first = look_at(disk, dir)?;
+    let first = look_again_at(disk, dir)?;
     if first.is_intact() {
         return Ok(first);
     }
-    let mut second = look_at(disk, dir)?;
+    let mut second = look_again_at(disk, dir)?;
     let place = |finding: &Finding| (finding.path.clone(), finding.bytes.start, finding.what);
     let before: Vec<_> = first.findings.iter().map(place).collect();
     second.findings.retain(|finding| before.contains(&place(finding)));
     Ok(second)
+}
+
+/// Files may go between two looks at the directory, since others have taken their place.
+fn look_again_at(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
+    for _ in 1..LOOKS_MAX {
+        match look_at(disk, dir) {
+            Err(error) if error.is_missing_file() => {}
+            decided => return decided,
+        }
+    }
+    look_at(disk, dir)
 }
 
 fn look_at(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
