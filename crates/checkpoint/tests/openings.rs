@@ -90,7 +90,7 @@ fn nothing_rests_on_a_segment_that_may_never_reach_the_disk() {
     };
     // The first one may leave a whole segment that is not synced, the second one half of the next.
     for first in 0..calls {
-        for second in (first % 5..calls).step_by(5) {
+        for second in (first % 9..calls).step_by(9) {
             let image = open_and_die(&open_and_die(&disk, first), second);
             let mut after = model.clone();
             let job = open_store(&image).unwrap().open_job(JOB).unwrap();
