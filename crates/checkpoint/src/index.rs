@@ -87,6 +87,11 @@ impl Index {
         }
     }
 
+    /// Tells how many outcomes are going to come, at least.
+    pub(crate) fn expect(&mut self, outcomes: u64) {
+        self.keyed.expect(outcomes);
+    }
+
     pub(crate) fn done_ordinals(&self) -> &RoaringTreemap {
         &self.done
     }

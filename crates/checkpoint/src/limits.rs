@@ -38,6 +38,8 @@ pub(crate) const MERGE_BYTES_MIN: u64 = 64 << 10;
 pub(crate) const MERGE_BYTES_MAX: u64 = 4 << 20;
 /// At least so many bytes of the journal lie between two snapshots: reading them takes some 20 ms.
 pub(crate) const SNAPSHOT_BYTES: u64 = 16 << 20;
+/// And never more because the last one was long: reading them takes half a second.
+pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;
 /// At an orderly end, this part of what lies between two snapshots is worth another one.
 pub(crate) const SNAPSHOT_CLOSE_SHARE: u64 = 4;
 /// Bytes that one write of a snapshot holds at least.

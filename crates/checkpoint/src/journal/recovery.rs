@@ -85,6 +85,7 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
         Some(Restored { index, place, len, .. }) => (index, Some(place), len),
         None => (Index::new(seed), None, 0),
     };
+    index.expect(content.head.counts.total());
     let first = start.and_then(|place| position_of(&place, &path)).unwrap_or(0);
     let mut behind = 0;
     for pair in path[first..].windows(2) {

@@ -10,7 +10,7 @@ use super::restore;
 use crate::disk::{DiskFile, OpenMode, write_all_at};
 use crate::format::snapshot::{Footer, KEY_LEN, SnapshotPlace, UNFINISHED, file_name, parse_file_name};
 use crate::index::copy::{IndexCopy, LASTING_FLAGS};
-use crate::limits::{SNAPSHOT_CLOSE_SHARE, SNAPSHOT_WRITE};
+use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_CLOSE_SHARE, SNAPSHOT_WRITE};
 use crate::seeded::has_bug;
 use crate::{StoreError, clock};
 use std::path::Path;
@@ -49,9 +49,9 @@ impl Snapshots {
         self.behind.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Snapshots never take more bytes than the journal between them.
+    /// A long one is worth waiting for, but reading what came after it takes longer than reading it.
     fn interval(&self) -> u64 {
-        self.after_bytes.max(self.last_len.load(Ordering::Relaxed))
+        self.after_bytes.max((self.last_len.load(Ordering::Relaxed) / 2).min(SNAPSHOT_BYTES_MAX))
     }
 
     pub(crate) fn is_due(&self) -> bool {
