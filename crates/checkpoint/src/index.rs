@@ -100,6 +100,11 @@ impl Index {
         !self.notes.is_empty()
     }
 
+    /// Whether the key has an outcome, for whatever input.
+    pub(crate) fn is_known(&self, key: &[u8]) -> bool {
+        self.lookup(KeyRef::Bytes(key), None) != Lookup::New
+    }
+
     pub(crate) fn keys_len(&self) -> usize {
         self.keyed.len()
     }

@@ -5,6 +5,7 @@ use crate::format::description::Description;
 use crate::index::{Index, Standing};
 use crate::journal::chain::Chain;
 use crate::journal::recovery::{Recovered, Scope, recover};
+use crate::limits::LOOKS_MAX;
 use crate::outcomes::{Outcomes, View};
 use crate::{BlobRef, Counts, JobSpec, JobState, KeyRef, Lookup, StoreError, blob};
 use cofferdam_pipeline_core::Fingerprint;
@@ -21,9 +22,6 @@ pub struct JobReader {
     description: Description,
     state: JobState,
 }
-
-/// Looks at a journal that somebody writes to; a writer that is faster than this many looks is none.
-pub(crate) const LOOKS_MAX: u32 = 16;
 
 /// A frame that was not there yet when its place was read looks like damage once a later claim is seen that it is durable. It was
 /// whole before that claim was written, so it is intact when it is read again: damage is what is found twice in the same place.

@@ -14,6 +14,8 @@
 //! | take in a large output that a worker writes | [`JobStore::stage`], [`JobStore::commit_staged`] |
 //! | go on after a failure | [`JobStore::reopen`] |
 //! | check every byte, also beside whoever works | [`Store::verify`] |
+//! | copy a job beside its commits | [`JobStore::backup_to`] |
+//! | get out of a damaged store what is intact | [`Store::salvage`] |
 //! | end | [`JobStore::finish`] |
 //!
 //! Processing is at least once; a commit is exactly once: an outcome for the same key and fingerprint is refused
@@ -23,8 +25,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 mod added;
+mod backup;
 mod batch;
 mod blob;
+mod building;
 mod clock;
 mod disk;
 mod done;
@@ -40,6 +44,7 @@ mod outcomes;
 mod owner_file;
 mod random;
 mod real_disk;
+mod salvage;
 mod seeded;
 mod staging;
 mod states;
@@ -57,6 +62,7 @@ pub use job_reader::JobReader;
 pub use journal::fill::FillAhead;
 pub use outcomes::Outcomes;
 pub use real_disk::RealDisk;
+pub use salvage::SalvageReport;
 pub use staging::StagedFile;
 pub use store::{Store, StoreOptions};
 pub use types::{

@@ -48,6 +48,8 @@ pub(crate) const SNAPSHOT_WRITE: usize = 1 << 20;
 pub(crate) const LEASES_PER_WORKER_MAX: usize = 16;
 /// Bytes that one read of a journal asks for.
 pub(crate) const READ_CHUNK: usize = 1 << 20;
+/// Looks at a journal that somebody writes to; a writer that is faster than this many looks is none.
+pub(crate) const LOOKS_MAX: u32 = 16;
 /// How long an operation on the whole store waits for another one's end.
 pub(crate) const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Between two tries to get the store's lock.
