@@ -32,6 +32,7 @@ mod building;
 mod clock;
 mod disk;
 mod done;
+mod durability;
 mod error;
 mod format;
 mod index;
@@ -56,6 +57,7 @@ mod verify;
 pub use batch::Batch;
 pub use disk::{Disk, DiskFile, FileSystemKind, OpenMode};
 pub use done::DoneOrdinals;
+pub use durability::{Durability, SyncStats};
 pub use error::{Damage, DamageKind, StoreError};
 pub use job::JobStore;
 pub use job_reader::JobReader;
@@ -66,7 +68,7 @@ pub use salvage::SalvageReport;
 pub use staging::StagedFile;
 pub use store::{Store, StoreOptions};
 pub use types::{
-    AddedItem, BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note,
-    OpenLease, OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
+    AddedItem, BlobRef, CommitEvent, Counts, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,
+    OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
 };
 pub use verify::{Finding, JobReport};

@@ -75,7 +75,7 @@ impl Store {
         create_dir_if_missing(disk, root)?;
         let kind = disk.kind(root);
         let is_weak = matches!(kind, FileSystemKind::Network | FileSystemKind::Memory);
-        if is_weak && options.durability == Durability::Power && !options.accept_weak_file_system {
+        if is_weak && options.durability.is_power() && !options.accept_weak_file_system {
             return Err(StoreError::WeakFileSystem { path: root.to_owned(), kind });
         }
         let mut store = Self { root: root.to_owned(), options, uuid: [0; 16] };

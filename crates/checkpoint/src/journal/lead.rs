@@ -72,8 +72,9 @@ impl Journal {
     ) -> MutexGuard<'a, State> {
         state.is_led = true;
         let mut group = state.take_group();
+        let is_due = state.is_sync_due(self.durability);
         drop(state);
-        let written = self.write_group(&mut group);
+        let written = self.write_group(&mut group, is_due);
         let mut state = lock(&self.state);
         let event = match written {
             Ok(sync) => {
@@ -144,7 +145,7 @@ impl Journal {
     }
 
     /// One write and, if the durability asks for it, one sync; says how long that took.
-    fn write_group(&self, group: &mut Group) -> Result<Option<Duration>, StoreError> {
+    fn write_group(&self, group: &mut Group, is_due: bool) -> Result<Option<Duration>, StoreError> {
         let target = {
             let mut tip = lock(&self.tip);
             if tip.appender.offset() > SEGMENT_LEN_MAX {
@@ -157,10 +158,7 @@ impl Journal {
             }
             self.snapshots.appended(group.frame.len());
             let target = tip.appender.sync_target();
-            let is_due = match self.durability {
-                Durability::Power => true,
-                Durability::Process => target.end - tip.appender.durable_end() > PROCESS_SYNC_BYTES,
-            };
+            let is_due = is_due || target.end - tip.appender.durable_end() > PROCESS_SYNC_BYTES;
             (target, is_due)
         };
         let (target, is_due) = target;
@@ -240,11 +238,13 @@ impl Journal {
     pub(crate) fn write_mark(&self) -> Result<(), StoreError> {
         let sync = |tip: &Mutex<Tip>| {
             let target = lock(tip).appender.sync_target();
+            let began = clock::now();
             target.sync()?;
+            lock(&self.state).synced(clock::now().duration_since(began));
             lock(tip).appender.synced(target.end);
             Ok::<u64, StoreError>(target.end)
         };
-        if self.durability == Durability::Process {
+        if !self.durability.is_power() {
             sync(&self.tip)?;
         }
         {
