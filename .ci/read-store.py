@@ -24,7 +24,8 @@ def crc_table():
 
 CRC_TABLE = crc_table()
 FRAMES_START, FRAME_HEADER, COMMIT, SKIPPABLE = 8192, 30, 1, 128
-OUTCOMES = {1: "failed", 2: "quarantined", 3: "cancelled"}
+KINDS = ["completed", "failed", "quarantined", "cancelled"]
+OUTCOMES = dict(enumerate(KINDS))
 
 
 class Corrupt(Exception):
@@ -98,6 +99,7 @@ def read_head(path):
     description = data[offset : offset + length]
     need(crc(description) == checksum, "the description")
     head = {"store": payload[12:28], "job": payload[28:44], "epoch": epoch, "seq": seq, "durable_end": durable_end}
+    head["snapshot"] = struct.unpack_from("<Q", payload, 76)[0]
     head["state"] = {1: "running", 2: "interrupted", 3: "finished"}[payload[132]]
     head["name"] = Fields(description).bytes()
     return head
@@ -242,6 +244,76 @@ def outcomes(order, head):
             need(max([head_claim, claimed, *segment.claims_behind(end)]) <= end, "a durable frame is damaged")
 
 
+def roaring32(fields):
+    """The numbers of one 32-bit Roaring bitmap in the portable format."""
+    cookie = struct.unpack("<I", fields.take(4))[0]
+    if cookie & 0xFFFF == 12347:
+        size = (cookie >> 16) + 1
+        flags = fields.take((size + 7) // 8)
+        is_run = [flags[i // 8] >> i % 8 & 1 for i in range(size)]
+    else:
+        need(cookie == 12346, "a bitmap's cookie")
+        size = struct.unpack("<I", fields.take(4))[0]
+        is_run = [0] * size
+    descriptions = [struct.unpack("<HH", fields.take(4)) for _ in range(size)]
+    if cookie == 12346 or size >= 4:
+        fields.take(4 * size)
+    for (high, last), run in zip(descriptions, is_run):
+        if run:
+            for _ in range(struct.unpack("<H", fields.take(2))[0]):
+                start, length = struct.unpack("<HH", fields.take(4))
+                yield from (high << 16 | low for low in range(start, start + length + 1))
+        elif last + 1 > 4096:
+            bits = int.from_bytes(fields.take(8192), "little")
+            yield from (high << 16 | low for low in range(65536) if bits >> low & 1)
+        else:
+            yield from (high << 16 | low for low in struct.unpack(f"<{last + 1}H", fields.take(2 * (last + 1))))
+
+
+def roaring64(data):
+    fields = Fields(data)
+    for _ in range(struct.unpack("<Q", fields.take(8))[0]):
+        high = struct.unpack("<I", fields.take(4))[0]
+        yield from (high << 32 | low for low in roaring32(fields))
+    need(not fields.more(), "bytes behind a bitmap")
+
+
+def check_snapshot(path, head, order, history):
+    """A snapshot says what the outcomes up to its lsn come to. (Its XXH3 is not in Python's standard library.)"""
+    data = path.read_bytes()
+    footer = data[-172:-16]
+    need(footer[:8] == b"CFDMSNP1" and struct.unpack_from("<II", footer, 8) == (1, 0), "a snapshot's footer")
+    need((footer[16:32], footer[32:48]) == (head["store"], head["job"]), "a snapshot of another job")
+    lsn, seq, salt, end, next_lsn, chain = struct.unpack_from("<QQQQQI", footer, 48)
+    counts = struct.unpack_from("<QQQQ", footer, 92)
+    ordinals_len, keys, others_len = struct.unpack_from("<QQQ", footer, 132)
+    need(path.name == f"snap-{lsn:016x}" and next_lsn <= lsn + 1, "a snapshot's lsn")
+    need(len(data) == ordinals_len + 24 * keys + others_len + 172, "a snapshot's length")
+    segment = next(s for s in order if s.header["seq"] == seq)
+    places = [(FRAMES_START, 0, segment.header["first_lsn"])]
+    places += [(at, chain, header["lsn"] + header["count"]) for at, header, _, chain in segment.frames()]
+    need(segment.header["salt"] == salt and (end, chain, next_lsn) in places, "a snapshot's place")
+    latest = {key: (at, KINDS.index(kind), print_) for at, (key, print_, kind, _, _) in history if at <= lsn}
+    need(set(roaring64(data[:ordinals_len])) == {key for key in latest if isinstance(key, int)}, "a snapshot's ordinals")
+    entries = [struct.unpack_from("<QQQ", data, ordinals_len + 24 * n) for n in range(keys)]
+    hashes = [(high, low >> 40) for high, low, _ in entries]
+    need(hashes == sorted(set(hashes)), "the order of keys")
+    found = sorted((low >> 4 & (1 << 36) - 1, low & 3, print_ != 0) for _, low, print_ in entries)
+    need(found == sorted((at, kind, print_ is not None) for key, (at, kind, print_) in latest.items() if isinstance(key, bytes)), "a snapshot's keys")
+    need(list(counts) == [sum(kind == n for _, kind, _ in latest.values()) for n in range(4)], "a snapshot's counts")
+    fields = Fields(data[ordinals_len + 24 * keys : -172])
+    while fields.more():
+        kind = fields.take(1)[0]
+        need(1 <= kind <= 4, "an entry of an unknown kind")
+        if kind <= 2 and fields.varint() & 1:
+            fields.take(11)
+        for _ in range({1: 4, 4: 1}.get(kind, 0)):
+            fields.varint()
+        fields.take(8 if kind == 2 else 0)
+        for _ in range({2: 1, 3: 2, 4: 1}.get(kind, 0)):
+            fields.bytes()
+
+
 def list_job(directory, store):
     head = read_head(directory / "HEAD")
     need(head["store"] == store, "a job of another store")
@@ -252,8 +324,12 @@ def list_job(directory, store):
         if header is not None:
             need((header["store"], header["job"]) == (store, head["job"]) and path.name == f"seg-{header['seq']:016x}", "a foreign segment")
             segments[header["seq"]] = Segment(data, header)
-    latest = {}
-    for lsn, (key, fingerprint, kind, attempts, what) in outcomes(journal_order(segments, head), head):
+    order = journal_order(segments, head)
+    history, latest = list(outcomes(order, head)), {}
+    for path in directory.glob("snap-*"):
+        check_snapshot(path, head, order, history)
+    need(not head["snapshot"] or (directory / f"snap-{head['snapshot']:016x}").exists(), "the snapshot that HEAD names")
+    for lsn, (key, fingerprint, kind, attempts, what) in history:
         if what.startswith("blob:"):
             _, length, name = what.split(":")
             need((directory / "blobs" / name).stat().st_size == int(length), "a blob's length")

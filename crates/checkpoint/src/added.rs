@@ -2,9 +2,10 @@
 
 use crate::keyed::KeyHash;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// In the order in which they were added.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Added {
     items: BTreeMap<u64, Kept>,
     numbers: HashMap<KeyHash, u64>,
@@ -13,12 +14,12 @@ pub(crate) struct Added {
 }
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Kept {
     hash: KeyHash,
     number: u64,
-    key: Box<[u8]>,
-    content: Box<[u8]>,
+    key: Arc<[u8]>,
+    content: Arc<[u8]>,
 }
 
 impl Added {

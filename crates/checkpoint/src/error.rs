@@ -163,6 +163,9 @@ pub enum DamageKind {
     /// The segment does not end as its successor says.
     #[error("the segment does not end where its successor continues")]
     PinMismatch,
+    /// A snapshot is not what was written. Nothing is lost: opening reads the journal instead.
+    #[error("the snapshot is damaged; the journal says the same")]
+    Snapshot,
     /// A blob that an outcome names is missing, or is not what was committed.
     #[error("the blob is missing or not what was committed")]
     Blob,

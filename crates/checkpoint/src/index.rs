@@ -1,7 +1,9 @@
 //! What the store knows without reading: which items have an outcome, and what is known against the others.
 
+pub(crate) mod copy;
+
 use crate::added::{Added, Kept};
-use crate::format::record::{Item, LeaseItems, Record};
+use crate::format::record::{Item, LeaseItems, Record, put_lease_started, records};
 use crate::keyed::{Entry, KeyHash, KeyedTable};
 use crate::limits::LEASES_PER_WORKER_MAX;
 use crate::seeded::has_bug;
@@ -10,6 +12,8 @@ use crate::{Counts, KeyRef, Lookup, Note, OpenLease};
 use cofferdam_pipeline_core::{Fingerprint, OutcomeKind, SavedState};
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// The done set, the keyed index, notes and counts.
@@ -25,6 +29,8 @@ pub(crate) struct Index {
     leases: BTreeMap<u32, VecDeque<RawLease>>,
     leases_epoch: u64,
     added: Added,
+    /// Outcomes up to this lsn came with a snapshot.
+    covered: u64,
 }
 
 const FLAG_SEEN: u64 = 0b100;
@@ -44,13 +50,8 @@ struct RawLease {
     lease: u32,
     /// The lsn that came next when it was started: older outcomes of its keys are of another input.
     next_lsn: u64,
-    items: Vec<OwnedLeaseItems>,
-}
-
-#[derive(Clone, Debug)]
-enum OwnedLeaseItems {
-    Ordinals { first: u64, count: u32 },
-    Key(Box<[u8]>),
+    /// As it is in the journal.
+    record: Arc<[u8]>,
 }
 
 /// The item has an outcome for the same input.
@@ -82,6 +83,7 @@ impl Index {
             leases: BTreeMap::new(),
             leases_epoch: 0,
             added: Added::default(),
+            covered: 0,
         }
     }
 
@@ -99,6 +101,10 @@ impl Index {
 
     /// Takes over a record that recovery read; `lsn` is that of its first outcome.
     pub(crate) fn apply(&mut self, record: &Record<'_>, lsn: u64) -> Result<(), AlreadyDone> {
+        if record.outcomes() > 0 && lsn <= self.covered {
+            self.settle_again(record);
+            return Ok(());
+        }
         let mut undo = Undo::default();
         match record {
             Record::CompletedRun { first, count, .. } => self.insert_run(*first, *count, &mut undo),
@@ -111,11 +117,9 @@ impl Index {
                 Ok(())
             }
             Record::LeaseStarted { epoch, worker, lease, items } => {
-                if *epoch > self.leases_epoch {
-                    self.leases.clear();
-                    self.leases_epoch = *epoch;
-                }
-                self.remember_lease(*worker, RawLease { lease: *lease, next_lsn: lsn, items: own(items) });
+                let mut record = Vec::new();
+                put_lease_started(&mut record, (*epoch, *worker, *lease), items.iter().copied());
+                self.lease_started((*epoch, *worker, *lease), lsn, &record);
                 Ok(())
             }
             Record::Added { key, content } => {
@@ -139,10 +143,7 @@ impl Index {
         let surplus = u64::from(has_bug("the done set is off by one"));
         self.done.insert_range(range.start + surplus..range.end + surplus);
         self.counts.completed += u64::from(count);
-        if !self.notes.is_empty() {
-            self.notes.retain(|id, _| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
-        }
-        self.states.retain(|id| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
+        self.settle_run(range);
         undo.steps.push(UndoStep::Ordinals { first, count, kind: OutcomeKind::Completed });
         Ok(())
     }
@@ -171,11 +172,23 @@ impl Index {
             }
         }
         *self.counts.of(kind) += 1;
+        self.settle(id);
+        Ok(())
+    }
+
+    /// Forgets what only matters of items without an outcome.
+    fn settle(&mut self, id: KeyId) {
         if !self.notes.is_empty() {
             self.notes.remove(&id);
         }
         self.states.remove(id);
-        Ok(())
+    }
+
+    fn settle_run(&mut self, range: Range<u64>) {
+        if !self.notes.is_empty() {
+            self.notes.retain(|id, _| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
+        }
+        self.states.retain(|id| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
     }
 
     fn insert_key(
@@ -350,13 +363,16 @@ impl Index {
                 items.push((position, key.to_key()));
             }
         };
-        for part in &raw.items {
+        let Some(Ok(Record::LeaseStarted { items: parts, .. })) = records(&raw.record).next() else {
+            unreachable!("only such records are remembered")
+        };
+        for part in parts {
             match part {
-                OwnedLeaseItems::Ordinals { first, count } => {
-                    (0..*count).for_each(|i| push(KeyRef::Ordinal(first + u64::from(i)), position + i));
+                LeaseItems::Ordinals { first, count } => {
+                    (0..count).for_each(|i| push(KeyRef::Ordinal(first + u64::from(i)), position + i));
                     position += count;
                 }
-                OwnedLeaseItems::Key(key) => {
+                LeaseItems::Key(key) => {
                     push(KeyRef::Bytes(key), position);
                     position += 1;
                 }
@@ -365,8 +381,24 @@ impl Index {
         items
     }
 
+    /// A worker of the session `epoch` is about to get what `record` names; `next_lsn` comes next.
+    pub(crate) fn lease_started(
+        &mut self,
+        (epoch, worker, lease): (u64, u32, u32),
+        next_lsn: u64,
+        record: &[u8],
+    ) {
+        if epoch > self.leases_epoch {
+            self.leases.clear();
+            self.leases_epoch = epoch;
+        }
+        self.remember_lease(worker, RawLease { lease, next_lsn, record: record.into() });
+    }
+
     fn remember_lease(&mut self, worker: u32, raw: RawLease) {
         let leases = self.leases.entry(worker).or_default();
+        // A snapshot may hold what is read again behind it.
+        leases.retain(|known| known.lease != raw.lease);
         if leases.len() == LEASES_PER_WORKER_MAX {
             leases.pop_front();
         }
@@ -386,14 +418,6 @@ impl Index {
             KeyRef::Bytes(bytes) => KeyId::Hash(KeyHash::new(xxh3_128_with_seed(bytes, self.seed))),
         }
     }
-}
-
-fn own(items: &[LeaseItems<'_>]) -> Vec<OwnedLeaseItems> {
-    let own = |item: &LeaseItems<'_>| match *item {
-        LeaseItems::Ordinals { first, count } => OwnedLeaseItems::Ordinals { first, count },
-        LeaseItems::Key(key) => OwnedLeaseItems::Key(key.into()),
-    };
-    items.iter().map(own).collect()
 }
 
 /// What an outcome in the journal means now.

@@ -10,6 +10,7 @@ use crate::journal::group::State;
 use crate::journal::lead::{Journal, OnCommit, lock};
 use crate::journal::parts::Parts;
 use crate::journal::recovery::{Scope, recover};
+use crate::journal::snapshot::Snapshots;
 use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
 use crate::seeded::has_bug;
@@ -80,6 +81,7 @@ impl JobStore {
             chain: Mutex::new(parts.chain),
             head: Mutex::new(parts.head),
             on_commit: Mutex::new(None),
+            snapshots: Snapshots::new(options.snapshot_after_bytes, parts.behind, parts.snapshot_len),
             is_filling: AtomicBool::new(false),
         });
         let writer = Mutex::new(Some(spawn_writer(&journal)?));
@@ -226,7 +228,7 @@ impl JobStore {
         if !lock(&self.journal.state).index.add(key, content) {
             return Ok(false);
         }
-        let written = self.journal.append_unsynced(|_, records| put_added(records, key, content));
+        let written = self.journal.append_unsynced(|records| put_added(records, key, content));
         if written.is_err() {
             lock(&self.journal.state).index.forget_added(key);
         }
@@ -258,9 +260,9 @@ impl JobStore {
     /// Those of writing, which poison the handle.
     pub fn note(&self, key: KeyRef<'_>, note: Note) -> Result<(), StoreError> {
         let key = batch::checked_key(key)?;
-        self.journal.append_unsynced(|_, records| put_note(records, key, &note))?;
+        // First, here and below: a snapshot that begins behind the record has it.
         lock(&self.journal.state).index.set_note(key, note);
-        Ok(())
+        self.journal.append_unsynced(|records| put_note(records, key, &note))
     }
 
     /// What an item without an outcome saved last for this input. An item without a fingerprint counts as unchanged.
@@ -287,9 +289,8 @@ impl JobStore {
         state: SavedState,
     ) -> Result<(), StoreError> {
         let item = Item { key: batch::checked_key(key)?, fingerprint };
-        self.journal.append_unsynced(|_, records| put_saved_state(records, item, &state))?;
-        lock(&self.journal.state).index.set_saved_state(item, state);
-        Ok(())
+        lock(&self.journal.state).index.set_saved_state(item, state.clone());
+        self.journal.append_unsynced(|records| put_saved_state(records, item, &state))
     }
 
     /// Remembers that a worker is about to get these items; call it before it does. Survives this process at once.
@@ -310,9 +311,15 @@ impl JobStore {
                 .collect(),
             Identities::Keys(table) => range.map(|position| LeaseItems::Key(table.get(position).0)).collect(),
         };
-        self.journal.append_unsynced(|epoch, records| {
-            put_lease_started(records, (epoch, worker, lease), items.into_iter());
-        })
+        let epoch = lock(&self.journal.tip).appender.header.epoch;
+        let mut record = Vec::new();
+        put_lease_started(&mut record, (epoch, worker, lease), items.into_iter());
+        {
+            let mut state = lock(&self.journal.state);
+            let next_lsn = state.durable_lsn + 1;
+            state.index.lease_started((epoch, worker, lease), next_lsn, &record);
+        }
+        self.journal.append_unsynced(|records| records.extend_from_slice(&record))
     }
 
     /// Leases that were open when the session before this one died, as far as their items have no outcome; none when it
@@ -368,6 +375,15 @@ impl JobStore {
         Outcomes::new(self.journal.disk.clone(), &self.journal.dir, self.journal.clone(), after_lsn)
     }
 
+    /// Writes a snapshot of what is known, so that the next opening need not read the journal up to here; returns the last lsn in
+    /// it. The store does this by itself, see [`StoreOptions::snapshot_after_bytes`]. Commits go on meanwhile.
+    ///
+    /// # Errors
+    /// Those of writing the snapshot, which do not poison the handle, and those of the journal and HEAD, which do.
+    pub fn snapshot(&self) -> Result<u64, StoreError> {
+        self.journal.snapshot()
+    }
+
     /// Goes on after a failure: reads the journal again and continues in a new segment. Nothing was lost that was
     /// acknowledged; submit again what comes after [`Reopened::durable_through`]. Without a failure it changes nothing.
     ///
@@ -387,6 +403,7 @@ impl JobStore {
             thread.join().expect("the writer turns errors into values");
         }
         let journal = &self.journal;
+        journal.join_snapshot();
         let recovered = recover(journal.disk.as_ref(), &journal.dir, Scope::Accepted)?;
         let report = recovered.report.clone();
         let parts = Parts::begin(journal.disk.as_ref(), &journal.dir, recovered, journal.fill)?;
@@ -440,6 +457,7 @@ impl JobStore {
         if let Some(thread) = lock(&self.writer).take() {
             thread.join().expect("the writer turns errors into values");
         }
+        self.journal.join_snapshot();
         drop(lock(&self.lock).take());
     }
 }

@@ -4,6 +4,9 @@
 //! lies at or behind the place that its hash asks for, in the order of hashes: a search ends at the first greater hash, and a larger array
 //! is filled in one pass from front to back. A general table doubles, and so needs up to 70 bytes a key, and half as many again while it does.
 
+use crate::format::snapshot::KEY_LEN;
+use crate::seeded::has_bug;
+
 /// Shards grow one at a time, so that growing takes no memory to speak of.
 const SHARDS: usize = 256;
 
@@ -28,8 +31,20 @@ impl KeyHash {
         Self((hash >> 64) as u64, (hash as u64 >> HASH_SHIFT) as u32)
     }
 
-    fn shard(self) -> usize {
+    pub(crate) fn shard(self) -> usize {
         (self.0 >> 56) as usize
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; 11] {
+        let mut bytes = [0; 11];
+        bytes[..8].copy_from_slice(&self.0.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.1.to_le_bytes()[..3]);
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 11]) -> Self {
+        let (high, low) = (bytes.first_chunk().expect("8 of 11"), &bytes[8..]);
+        Self(u64::from_le_bytes(*high), u32::from_le_bytes([low[0], low[1], low[2], 0]))
     }
 }
 
@@ -50,7 +65,7 @@ impl Entry {
         Self { high: hash.0, low_and_state: u64::from(hash.1) << HASH_SHIFT | state, fingerprint }
     }
 
-    fn hash(&self) -> KeyHash {
+    pub(crate) fn hash(&self) -> KeyHash {
         KeyHash(self.high, (self.low_and_state >> HASH_SHIFT) as u32)
     }
 
@@ -70,6 +85,25 @@ impl Entry {
     fn is_empty(&self) -> bool {
         self.lsn() == 0
     }
+
+    /// As a snapshot holds it; `flags` are those that last.
+    pub(crate) fn to_bytes(self, flags: u64) -> [u8; KEY_LEN] {
+        let mut bytes = [0; KEY_LEN];
+        let low = self.low_and_state & !(FLAGS_MASK & !flags);
+        for (place, number) in bytes.chunks_exact_mut(8).zip([self.high, low, self.fingerprint]) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// `None` when no entry looks like that.
+    pub(crate) fn from_bytes(bytes: &[u8; KEY_LEN]) -> Option<Self> {
+        let mut numbers =
+            bytes.chunks_exact(8).map(|number| u64::from_le_bytes(*number.first_chunk().expect("8")));
+        let mut next = || numbers.next().expect("three numbers");
+        let entry = Self { high: next(), low_and_state: next(), fingerprint: next() };
+        (!entry.is_empty()).then_some(entry)
+    }
 }
 
 /// Entries by the hash of their key.
@@ -77,6 +111,17 @@ impl Entry {
 pub(crate) struct KeyedTable {
     shards: Box<[Shard]>,
     len: usize,
+    copying: Option<Copying>,
+}
+
+/// A copy of what the table was at one moment, made shard by shard while it changes.
+#[derive(Debug)]
+struct Copying {
+    /// Later outcomes do not belong into it.
+    end_lsn: u64,
+    next_shard: usize,
+    /// Entries that belong into it and were replaced before their shard's turn.
+    replaced: Vec<Entry>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -95,7 +140,7 @@ enum Place {
 
 impl Default for KeyedTable {
     fn default() -> Self {
-        Self { shards: vec![Shard::default(); SHARDS].into(), len: 0 }
+        Self { shards: vec![Shard::default(); SHARDS].into(), len: 0, copying: None }
     }
 }
 
@@ -122,9 +167,62 @@ impl KeyedTable {
 
     /// Puts an entry in; the one that it replaces.
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        let replaced = self.shards[entry.hash().shard()].insert(entry);
+        let shard = entry.hash().shard();
+        let replaced = self.shards[shard].insert(entry);
         self.len += usize::from(replaced.is_none());
+        if let (Some(copying), Some(before)) = (&mut self.copying, replaced)
+            && shard >= copying.next_shard
+            && before.lsn() < copying.end_lsn
+            && !has_bug("a snapshot lacks what is replaced meanwhile")
+        {
+            copying.replaced.push(before);
+        }
         replaced
+    }
+
+    /// Begins a copy of the table as it is now, in which no outcome has `end_lsn` or a higher one.
+    pub(crate) fn begin_copy(&mut self, end_lsn: u64) {
+        self.copying = Some(Copying { end_lsn, next_shard: 0, replaced: Vec::new() });
+    }
+
+    /// The next piece of the copy, in order of hashes; `None` at its end.
+    pub(crate) fn copy_next(&mut self) -> Option<Vec<Entry>> {
+        let copying = self.copying.as_mut()?;
+        let Some(shard) = self.shards.get(copying.next_shard) else {
+            self.copying = None;
+            return None;
+        };
+        let is_of_copy = |entry: &&Entry| !entry.is_empty() && entry.lsn() < copying.end_lsn;
+        let mut entries: Vec<Entry> = shard.places.iter().filter(is_of_copy).copied().collect();
+        let is_here = |entry: &Entry| entry.hash().shard() == copying.next_shard;
+        if copying.replaced.iter().any(is_here) {
+            entries.extend(copying.replaced.iter().copied().filter(is_here));
+            copying.replaced.retain(|entry| !is_here(entry));
+            // A replacement that was taken back has put the entry where it was.
+            entries.sort_by_key(Entry::hash);
+            entries.dedup_by_key(|entry| entry.hash());
+        }
+        copying.next_shard += 1;
+        Some(entries)
+    }
+
+    pub(crate) fn end_copy(&mut self) {
+        self.copying = None;
+    }
+
+    /// Takes the next entries in, in order of hashes, all of one shard that is empty; false if they are not in order.
+    pub(crate) fn fill_shard(&mut self, entries: &[Entry]) -> bool {
+        let Some(first) = entries.first() else { return true };
+        let number = first.hash().shard();
+        let is_in_order = entries.is_sorted_by(|a, b| a.hash() < b.hash())
+            && entries.iter().all(|entry| entry.hash().shard() == number)
+            && self.shards[number].len == 0;
+        if is_in_order {
+            let range = (entries.len() + 1) * 64 / LOAD_MAX_OF_64 + 8;
+            self.shards[number] = Shard::filled(range, entries.iter(), entries.len());
+            self.len += entries.len();
+        }
+        is_in_order
     }
 
     pub(crate) fn remove(&mut self, hash: KeyHash) -> Option<Entry> {
@@ -200,16 +298,22 @@ impl Shard {
 
     fn grow(&mut self) {
         let range = self.range + self.range / 8 + 8;
+        let entries = self.places.iter().filter(|entry| !entry.is_empty());
+        *self = Self::filled(range, entries, self.len);
+    }
+
+    /// With `len` entries in order of hashes.
+    fn filled<'a>(range: usize, entries: impl Iterator<Item = &'a Entry>, len: usize) -> Self {
         let places = Vec::with_capacity(range + range / 64 + 8);
-        let mut grown = Self { places, range, len: self.len };
-        for entry in self.places.iter().filter(|entry| !entry.is_empty()) {
-            let at = grown.ideal(entry.hash()).max(grown.places.len());
-            grown.places.resize(at, Entry::default());
-            grown.places.push(*entry);
+        let mut filled = Self { places, range, len };
+        for entry in entries {
+            let at = filled.ideal(entry.hash()).max(filled.places.len());
+            filled.places.resize(at, Entry::default());
+            filled.places.push(*entry);
         }
-        let end = grown.places.len().max(range);
-        grown.places.resize(end, Entry::default());
-        *self = grown;
+        let end = filled.places.len().max(range);
+        filled.places.resize(end, Entry::default());
+        filled
     }
 }
 

@@ -32,6 +32,12 @@ pub(crate) const SEGMENT_LEN_MAX: u64 = 256 << 20;
 pub(crate) const FILL_MIN: u64 = 256 << 10;
 /// The largest step of filling ahead.
 pub(crate) const FILL_MAX: u64 = 8 << 20;
+/// At least so many bytes of the journal lie between two snapshots: reading them takes some 20 ms.
+pub(crate) const SNAPSHOT_BYTES: u64 = 16 << 20;
+/// At an orderly end, this part of what lies between two snapshots is worth another one.
+pub(crate) const SNAPSHOT_CLOSE_SHARE: u64 = 4;
+/// Bytes that one write of a snapshot holds at least.
+pub(crate) const SNAPSHOT_WRITE: usize = 1 << 20;
 /// Leases of one worker that recovery remembers; only its last few can be open.
 pub(crate) const LEASES_PER_WORKER_MAX: usize = 16;
 /// Bytes that one read of a journal asks for.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 const STATES_BYTES_MAX: usize = 64 << 20;
 
 /// The newest state of each unsettled item that saved one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SavedStates {
     /// With the fingerprint of the input, folded.
     of: HashMap<KeyId, (u64, SavedState)>,
@@ -22,6 +22,10 @@ impl SavedStates {
 
     pub(crate) fn get(&self, id: KeyId) -> Option<(u64, SavedState)> {
         self.of.get(&id).cloned()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (KeyId, u64, &SavedState)> {
+        self.of.iter().map(|(id, (fingerprint, state))| (*id, *fingerprint, state))
     }
 
     /// Replaces what was saved before; an item whose newest state does not fit has none, for an old one may be misleading.

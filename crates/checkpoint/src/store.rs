@@ -10,7 +10,7 @@ use crate::job::JobStore;
 use crate::job_reader::JobReader;
 use crate::journal::fill::FillAhead;
 use crate::journal::head_file;
-use crate::limits::{IDLE, JOB_NAME_MAX, STORE_LOCK_PAUSE, STORE_LOCK_WAIT};
+use crate::limits::{IDLE, JOB_NAME_MAX, SNAPSHOT_BYTES, STORE_LOCK_PAUSE, STORE_LOCK_WAIT};
 use crate::real_disk::RealDisk;
 use crate::seeded::has_bug;
 use crate::{
@@ -38,6 +38,8 @@ pub struct StoreOptions {
     pub accept_weak_file_system: bool,
     /// When segments are filled ahead.
     pub fill_ahead: FillAhead,
+    /// At least so many bytes of a job's journal lie between two snapshots; `u64::MAX` for none but those that are asked for.
+    pub snapshot_after_bytes: u64,
     /// After this long without a commit the journal says that the last one is durable; `Duration::MAX` for only at the end.
     pub idle_mark: Duration,
 }
@@ -49,6 +51,7 @@ impl Default for StoreOptions {
             durability: Durability::default(),
             accept_weak_file_system: false,
             fill_ahead: FillAhead::default(),
+            snapshot_after_bytes: SNAPSHOT_BYTES,
             idle_mark: IDLE,
         }
     }

@@ -317,4 +317,8 @@ pub struct RecoveryReport {
     pub skipped_segments: Vec<u64>,
     /// One copy of a segment's header is damaged, the other one served.
     pub header_copies_damaged: u32,
+    /// The last outcome of the snapshot that served; what came before it was not read again.
+    pub snapshot: Option<u64>,
+    /// Snapshots that should have served, and are damaged, missing or of another journal. The journal says the same.
+    pub unusable_snapshots: Vec<u64>,
 }

@@ -5,10 +5,12 @@ use crate::disk::{Disk, OpenMode, read_whole};
 use crate::error::DamageKind;
 use crate::format::frame::TYPE_RECORDS;
 use crate::format::record::{Record, records};
+use crate::format::snapshot;
 use crate::format::store_file::{self, StoreFileFault};
 use crate::journal::head_file;
 use crate::journal::reader::Frame;
 use crate::journal::recovery::{Scope, recover};
+use crate::journal::restore::is_intact;
 use crate::journal::survey::survey;
 use crate::staging::holds;
 use crate::store::{JOBS, STORE, is_temporary};
@@ -142,6 +144,7 @@ fn look_at(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
         report.outcomes += u64::from(frame.header.count);
         named.extend(blobs_in(frame));
     })?;
+    report.check_snapshots(disk, dir)?;
     match recover(disk, dir, Scope::Durable) {
         Ok(recovered) => report.traces = Some(recovered.report),
         Err(StoreError::Corrupt(damage)) => report.add_verdict(&damage),
@@ -176,6 +179,34 @@ impl JobReport {
                 item: None,
             });
         }
+    }
+
+    fn check_snapshots(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+        for name in
+            list(disk, dir)?.iter().filter(|name| name.to_str().and_then(snapshot::parse_file_name).is_some())
+        {
+            let path = dir.join(name);
+            let file = match disk.open(&path, OpenMode::Read) {
+                Ok(file) => file,
+                // A newer one has taken its place.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(StoreError::io("open", &path, error)),
+            };
+            let failed = |error| StoreError::io("read", &path, error);
+            let len = file.len().map_err(failed)?;
+            if !is_intact(file.as_ref(), len).map_err(failed)? {
+                let what = DamageKind::Snapshot;
+                self.findings.push(Finding {
+                    path,
+                    segment: None,
+                    bytes: 0..len,
+                    what,
+                    lsns: 0..0,
+                    item: None,
+                });
+            }
+        }
+        Ok(())
     }
 
     fn check_blob(

@@ -1,4 +1,4 @@
-//! Stores written by released versions stay readable: `golden/v1` was written once and is never written again.
+//! Stores written by released versions stay readable: those in `golden` were written once and are never written again.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod support;
@@ -16,8 +16,12 @@ const DENSE: &[u8] = b"dense";
 const KEYED: &[u8] = b"keyed \xff";
 const LARGE: &[u8] = b"the content of a blob";
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+/// A store of version 1, and one with snapshots.
+const PLAIN: &str = "v1";
+const SNAPSHOTS: &str = "v1-snapshots";
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 fn evidence() -> Evidence {
@@ -39,14 +43,18 @@ fn print(n: u8) -> Option<Fingerprint> {
 /// Set by hand, once for each version of the format: the golden files are written anew before they are read.
 const WRITE: &str = "COFFERDAM_WRITE_GOLDEN";
 
-fn write_golden_store() {
+fn new_golden_store(name: &str) -> Store {
     let options = StoreOptions {
         disk: RealDisk::shared(),
         fill_ahead: FillAhead::Off,
         accept_weak_file_system: true,
         ..StoreOptions::default()
     };
-    let store = Store::open(&golden(), options).unwrap();
+    Store::open(&golden(name), options).unwrap()
+}
+
+fn write_golden_store() {
+    let store = new_golden_store(PLAIN);
     let job = store.create_job(DENSE, &spec(Keying::Dense)).unwrap();
     let outputs = entries(&[b"zero", b"", b"two"]);
     job.commit(Batch::completed_dense(0, 3, 1, &outputs).unwrap()).unwrap();
@@ -67,18 +75,51 @@ fn write_golden_store() {
     job.finish(JobState::Finished).unwrap();
 }
 
-/// The golden store on a simulated disk; version control keeps no empty directories.
-fn golden_disk() -> SimDisk {
+/// Jobs with a snapshot, and with two, and with more behind the newest.
+fn write_golden_snapshots() {
+    let store = new_golden_store(SNAPSHOTS);
+    let job = store.create_job(DENSE, &spec(Keying::Dense)).unwrap();
+    let outputs = entries(&vec![&b"x"[..]; 100]);
+    job.commit(Batch::completed_dense(5_000_000_000, 100, 1, &outputs).unwrap()).unwrap();
+    (0..6)
+        .for_each(|n| drop(job.commit(Batch::completed_dense(n * 70_000, 1, 1, &entries(&[b"y"])).unwrap())));
+    lease(&job, 4, 8..12).unwrap();
+    job.note(KeyRef::Ordinal(8), Note { crashes: 1, failures: 2, foreign_kills: 3, host_deaths: 4 }).unwrap();
+    job.save_state(KeyRef::Ordinal(9), None, b"page 7"[..].into()).unwrap();
+    job.snapshot().unwrap();
+    drop(job);
+    let job = store.create_job(KEYED, &spec(Keying::Keyed)).unwrap();
+    let keys: [(&[u8], _); 3] = [(b"a", print(1)), (b"b\xff", None), (b"c", print(3))];
+    job.commit(Batch::completed_keyed(keys, 1, &entries(&[b"1", b"2", b"3"])).unwrap()).unwrap();
+    assert!(job.add_item(b"new", b"content").unwrap());
+    job.snapshot().unwrap();
+    let what = evidence();
+    job.commit(Batch::set_aside(KeyRef::Bytes(b"a"), print(2), OutcomeKind::Failed, 2, &what).unwrap())
+        .unwrap();
+    job.note(KeyRef::Bytes(b"later"), Note { crashes: 1, ..Note::default() }).unwrap();
+    job.snapshot().unwrap();
+    job.commit(Batch::completed_keyed([(&b"d"[..], None)], 1, &entries(&[b"4"])).unwrap()).unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+}
+
+/// A golden store on a simulated disk; version control keeps no empty directories.
+fn golden_disk(name: &str) -> SimDisk {
     static WRITTEN: std::sync::Once = std::sync::Once::new();
     if std::env::var_os(WRITE).is_some() {
-        WRITTEN.call_once(write_golden_store);
+        WRITTEN.call_once(|| {
+            for (name, write) in [(PLAIN, write_golden_store as fn()), (SNAPSHOTS, write_golden_snapshots)] {
+                if !golden(name).exists() {
+                    write();
+                }
+            }
+        });
     }
     let disk = SimDisk::new();
     let mut open = vec![PathBuf::new()];
     while let Some(dir) = open.pop() {
         disk.create_dir(&Path::new("store").join(&dir)).unwrap();
         let mut is_job = false;
-        for entry in std::fs::read_dir(golden().join(&dir)).unwrap() {
+        for entry in std::fs::read_dir(golden(name).join(&dir)).unwrap() {
             let entry = entry.unwrap();
             let path = dir.join(entry.file_name());
             if entry.file_type().unwrap().is_dir() {
@@ -90,7 +131,7 @@ fn golden_disk() -> SimDisk {
         }
         for missing in ["staging", "blobs"].iter().filter(|_| is_job) {
             // What is there already is created again below its parent.
-            if !golden().join(&dir).join(missing).is_dir() {
+            if !golden(name).join(&dir).join(missing).is_dir() {
                 disk.create_dir(&Path::new("store").join(&dir).join(missing)).unwrap();
             }
         }
@@ -100,7 +141,7 @@ fn golden_disk() -> SimDisk {
 
 #[test]
 fn a_dense_job_of_version_1_is_read_whole() {
-    let store = open_store(&golden_disk()).unwrap();
+    let store = open_store(&golden_disk(PLAIN)).unwrap();
     let job = store.open_job(DENSE).unwrap();
     assert_eq!(job.spec(), &spec(Keying::Dense));
     let read: Vec<_> = job.outcomes(0).map(Result::unwrap).collect();
@@ -118,7 +159,7 @@ fn a_dense_job_of_version_1_is_read_whole() {
 
 #[test]
 fn a_keyed_job_of_version_1_is_read_whole_and_continued() {
-    let disk = golden_disk();
+    let disk = golden_disk(PLAIN);
     let store = open_store(&disk).unwrap();
     let mut listed = store.list().unwrap();
     listed.sort_by(|a, b| a.name.cmp(&b.name));
@@ -161,8 +202,13 @@ fn line(outcome: &OutcomeRecord) -> String {
 
 /// `.ci/run` holds the listing of a reader that was written from the spec alone against the same file.
 #[test]
-fn the_golden_store_is_listed_as_the_independent_reader_lists_it() {
-    let store = open_store(&golden_disk()).unwrap();
+fn the_golden_stores_are_listed_as_the_independent_reader_lists_them() {
+    assert_eq!(listing(PLAIN), include_str!("golden/v1.listing"));
+    assert_eq!(listing(SNAPSHOTS), include_str!("golden/v1-snapshots.listing"));
+}
+
+fn listing(name: &str) -> String {
+    let store = open_store(&golden_disk(name)).unwrap();
     let mut listing = String::new();
     for summary in store.list().unwrap() {
         let job = store.read_job(&summary.name).unwrap();
@@ -171,5 +217,21 @@ fn the_golden_store_is_listed_as_the_independent_reader_lists_it() {
         listing += &format!("job {} {state} {}\n", hex(&summary.name), outcomes.len());
         listing.extend(outcomes.iter().map(line));
     }
-    assert_eq!(listing, include_str!("golden/v1.listing"));
+    listing
+}
+
+#[test]
+fn the_snapshots_of_version_1_serve_and_tell_what_they_held() {
+    let store = open_store(&golden_disk(SNAPSHOTS)).unwrap();
+    let job = store.open_job(DENSE).unwrap();
+    assert_eq!((job.recovery().snapshot, job.counts().completed), (Some(106), 106));
+    assert_eq!(job.saved_state(KeyRef::Ordinal(9), None).as_deref(), Some(&b"page 7"[..]));
+    assert_eq!(job.prior(KeyRef::Ordinal(8)).map(|note| note.host_deaths), Some(4));
+    assert_eq!(job.open_leases()[0].items.len(), 4);
+    let job = store.open_job(KEYED).unwrap();
+    assert_eq!((job.recovery().snapshot, job.recovery().unusable_snapshots), (Some(4), vec![]));
+    assert_eq!(job.lookup(KeyRef::Bytes(b"a"), print(1)), Lookup::Changed);
+    assert_eq!(job.lookup(KeyRef::Bytes(b"d"), None), Lookup::Done);
+    assert_eq!(job.added_items().len(), 1);
+    assert_eq!((job.counts().completed, job.counts().failed), (3, 1));
 }

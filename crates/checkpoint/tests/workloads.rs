@@ -22,6 +22,10 @@ const OPERATIONS: &[Operation] = &[
     |model, session, n| model.commit_blob(session.job(), n * 100 + 8),
     |_, session, n| lease(session.job(), n as u32, n * 100..n * 100 + 9),
     |_, session, n| session.job().note(KeyRef::Ordinal(n * 100 + 50), Note { crashes: 1, ..Note::default() }),
+    |model, session, n| {
+        model.commit_run(session.job(), n * 100 + 60, 2)?;
+        session.job().snapshot().map(drop)
+    },
     |_, session, _| session.open_again(JobState::Interrupted),
     |_, session, _| session.open_again(JobState::Finished),
 ];

@@ -48,7 +48,7 @@ pub(crate) struct Head {
     pub(crate) durable_end: u64,
     /// The highest durable lsn.
     pub(crate) durable_lsn: u64,
-    /// The snapshot to start from; 0 for none. Snapshots come later: their place is kept.
+    /// The snapshot to start from: its last lsn; 0 for none.
     pub(crate) snapshot_lsn: u64,
     pub(crate) counts: Counts,
     pub(crate) description: DescriptionRef,

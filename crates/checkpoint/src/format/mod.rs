@@ -10,6 +10,7 @@ pub(crate) mod owner;
 pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod slot;
+pub(crate) mod snapshot;
 pub(crate) mod store_file;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The tables of `docs/spec/checkpoint-format.md` against the constants.
 
-use super::{evidence, frame, head, owner, record, segment, slot, store_file};
+use super::{evidence, frame, head, owner, record, segment, slot, snapshot, store_file};
 
 fn spec() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/spec/checkpoint-format.md");
@@ -44,6 +44,7 @@ fn every_layout_of_the_spec_is_that_of_the_code_and_has_no_gap() {
         ("HEAD payload", head::LAYOUT, 133),
         ("Segment header", segment::LAYOUT, segment::HEADER_LEN),
         ("Frame header", frame::LAYOUT, frame::HEADER_LEN),
+        ("Snapshots", snapshot::LAYOUT, snapshot::FOOTER_LEN),
     ];
     for (heading, code, len) in layouts {
         assert_eq!(layout(heading), owned(code), "{heading}");
@@ -62,8 +63,10 @@ fn every_number_of_the_spec_is_that_of_the_code() {
     assert_eq!(names("Frame header"), owned(&[(frame::TYPE_RECORDS, "records"), (frame::TYPE_MARK, "mark")]));
     let both = [record::KINDS, evidence::TAGS].concat();
     assert_eq!(names("Records"), owned(&both));
+    let kinds: Vec<_> = snapshot::KINDS.iter().map(|(n, name)| (*n, (*name).to_owned())).collect();
+    assert_eq!(names("Snapshots"), kinds);
     let spec = spec();
-    for magic in [store_file::MAGIC, segment::MAGIC, head::SLOTS.magic, owner::SLOTS.magic] {
+    for magic in [snapshot::MAGIC, store_file::MAGIC, segment::MAGIC, head::SLOTS.magic, owner::SLOTS.magic] {
         assert!(spec.contains(&format!("`{}`", std::str::from_utf8(&magic).unwrap())));
     }
     for (what, number) in [

@@ -5,6 +5,7 @@ use crate::StoreError;
 use crate::disk::{DiskFile, write_all_at};
 use crate::format::frame::{FrameHeader, FrameKey, HEADER_LEN};
 use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
+use crate::format::snapshot::SnapshotPlace;
 use crate::seeded::has_bug;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -98,6 +99,17 @@ impl Appender {
 
     pub(crate) fn durable_end(&self) -> u64 {
         self.durable_end
+    }
+
+    /// Where a reader that knows all before can go on.
+    pub(crate) fn place(&self) -> SnapshotPlace {
+        SnapshotPlace {
+            seq: self.header.seq,
+            salt: self.header.salt,
+            end: self.offset,
+            chain: self.chain,
+            next_lsn: self.next_lsn,
+        }
     }
 
     /// Where a successor takes over; everything is durable.

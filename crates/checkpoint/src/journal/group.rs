@@ -108,6 +108,16 @@ impl State {
         self.forming.frame.len() + self.writing_bytes
     }
 
+    /// The lsn of the next outcome that is submitted.
+    pub(crate) fn next_lsn(&self) -> u64 {
+        self.next_lsn
+    }
+
+    /// After a failure nothing can be done.
+    pub(crate) fn check_failure(&self) -> Result<(), StoreError> {
+        self.failure.as_ref().map_or(Ok(()), |_| Err(StoreError::Indeterminate))
+    }
+
     pub(crate) fn next_ticket(&self) -> u64 {
         self.next_ticket
     }

@@ -6,6 +6,7 @@ use super::create::{append_mark, begin_segment};
 use super::fill::{FillAhead, FillError, Filler};
 use super::group::{Group, State};
 use super::head_file::HeadFile;
+use super::snapshot::Snapshots;
 use crate::disk::Disk;
 use crate::format::frame::{FLAG_COMMIT, HEADER_LEN, TYPE_RECORDS};
 use crate::format::segment::SegmentHeader;
@@ -37,6 +38,7 @@ pub(crate) struct Journal {
     pub(crate) chain: Mutex<Chain>,
     pub(crate) head: Mutex<HeadFile>,
     pub(crate) on_commit: Mutex<Option<OnCommit>>,
+    pub(crate) snapshots: Snapshots,
     /// Whether the thread that fills the current segment ahead has been started.
     pub(crate) is_filling: AtomicBool,
 }
@@ -150,6 +152,7 @@ impl Journal {
             if !has_bug("acknowledged before the write") {
                 appended?;
             }
+            self.snapshots.appended(group.frame.len());
             let target = tip.appender.sync_target();
             let is_due = match self.durability {
                 Durability::Power => true,
@@ -177,7 +180,7 @@ impl Journal {
 
     fn is_upkeep_due(&self, state: &State) -> bool {
         let is_filling = self.fill == FillAhead::Off || self.is_filling.load(Ordering::Relaxed);
-        !is_filling || is_head_due(state)
+        !is_filling || is_head_due(state) || self.snapshots.is_due()
     }
 
     /// What is done now and then by whoever wrote a group.
@@ -190,6 +193,9 @@ impl Journal {
             is_head_due(&state)
         };
         self.fill_ahead()?;
+        if self.snapshots.is_due() {
+            self.snapshot_in_background();
+        }
         if is_head_due { self.write_head(None) } else { Ok(()) }
     }
 
@@ -287,13 +293,14 @@ impl Journal {
     }
 
     /// Writes records that need not survive a power cut at once, so that they survive this process.
-    pub(crate) fn append_unsynced(&self, records: impl FnOnce(u64, &mut Vec<u8>)) -> Result<(), StoreError> {
+    pub(crate) fn append_unsynced(&self, records: impl FnOnce(&mut Vec<u8>)) -> Result<(), StoreError> {
         if let Some(error) = lock(&self.state).refusal() {
             return Err(error);
         }
         let mut tip = lock(&self.tip);
         let mut frame = vec![0; HEADER_LEN];
-        records(tip.appender.header.epoch, &mut frame);
+        records(&mut frame);
+        self.snapshots.appended(frame.len());
         let appended = tip.appender.append(FrameKind { kind: TYPE_RECORDS, flags: 0, count: 0 }, &mut frame);
         drop(tip);
         appended.inspect_err(|error| self.fail(error.clone()))

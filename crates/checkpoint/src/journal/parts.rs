@@ -19,6 +19,9 @@ pub(crate) struct Parts {
     pub(crate) tip: Tip,
     pub(crate) chain: Chain,
     pub(crate) head: HeadFile,
+    /// Bytes of the journal that were read after the snapshot, and its length.
+    pub(crate) behind: u64,
+    pub(crate) snapshot_len: u64,
 }
 
 impl Parts {
@@ -29,7 +32,18 @@ impl Parts {
         fill: FillAhead,
     ) -> Result<Self, StoreError> {
         let Recovered {
-            content, index, mut chain, pin, tail, next_seq, next_epoch, absorbs, next_lsn, ..
+            content,
+            index,
+            mut chain,
+            pin,
+            tail,
+            next_seq,
+            next_epoch,
+            absorbs,
+            next_lsn,
+            behind,
+            snapshot_len,
+            ..
         } = recovered;
         let header = SegmentHeader {
             store: content.head.store,
@@ -54,6 +68,6 @@ impl Parts {
             head.state = JobState::Running;
         })?;
         let tip = Tip { appender, filler };
-        Ok(Self { index, next_lsn, tip, chain, head })
+        Ok(Self { index, next_lsn, tip, chain, head, behind, snapshot_len })
     }
 }

@@ -6,6 +6,7 @@
 use super::chain::Chain;
 use super::head_file::{self, HeadContent};
 use super::reader::{Frame, FrameReader};
+use super::restore::{Restored, restore};
 use super::rewrite::Tail;
 use super::scan::{Found, load_segments};
 use crate::disk::Disk;
@@ -13,6 +14,7 @@ use crate::error::DamageKind;
 use crate::format::frame::{FLAG_SKIPPABLE, FrameKey, TYPE_MARK, TYPE_RECORDS};
 use crate::format::record::records;
 use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
+use crate::format::snapshot::SnapshotPlace;
 use crate::index::Index;
 use crate::seeded::has_bug;
 use crate::{RecoveryReport, StoreError};
@@ -34,6 +36,10 @@ pub(crate) struct Recovered {
     pub(crate) absorbs: u32,
     /// The lsn that follows the last accepted outcome.
     pub(crate) next_lsn: u64,
+    /// Bytes that were read after the snapshot.
+    pub(crate) behind: u64,
+    /// The length of the snapshot, 0 without one.
+    pub(crate) snapshot_len: u64,
     pub(crate) report: RecoveryReport,
 }
 
@@ -64,12 +70,21 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
     let mut report = RecoveryReport::default();
     let segments = load_segments(disk, dir, &content.head, &mut report)?;
     let path = order(&segments, &content, dir, &mut report)?;
-    let seed = u64::from_le_bytes(*content.head.job.first_chunk().expect("a uuid has 16 bytes"));
-    let mut index = Index::new(seed);
     let mut chain = Chain::default();
     path.iter().for_each(|(_, header)| chain.push(header));
-    for pair in path.windows(2) {
-        walk_sealed(pair[0], pair[1].1, &content, &mut index)?;
+    let (restored, unusable) =
+        restore(disk, dir, &content.head, |place| position_of(place, &path).is_some())?;
+    report.unusable_snapshots = unusable;
+    report.snapshot = restored.as_ref().map(|restored| restored.lsn);
+    let seed = u64::from_le_bytes(*content.head.job.first_chunk().expect("a uuid has 16 bytes"));
+    let (mut index, start, snapshot_len) = match restored {
+        Some(Restored { index, place, len, .. }) => (index, Some(place), len),
+        None => (Index::new(seed), None, 0),
+    };
+    let first = start.and_then(|place| position_of(&place, &path)).unwrap_or(0);
+    let mut behind = 0;
+    for pair in path[first..].windows(2) {
+        behind += walk_sealed(pair[0], pair[1].1, &content, start, &mut index)?;
     }
     let next_seq = segments.keys().next_back().copied().unwrap_or(0).max(content.head.seq);
     let next_seq =
@@ -87,10 +102,12 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
         next_epoch,
         absorbs: 0,
         next_lsn: 1,
+        behind,
+        snapshot_len,
         report,
     };
     if let Some(&(found, header)) = path.last() {
-        recovered.end_with(found, header, scope)?;
+        recovered.end_with(found, header, start, scope)?;
     }
     Ok(recovered)
 }
@@ -141,20 +158,30 @@ fn is_accounted_for(header: &SegmentHeader, path: &[(&Found, &SegmentHeader)]) -
     path.iter().any(|(_, other)| (other.seq - u64::from(other.absorbs)..=other.seq).contains(&header.seq))
 }
 
-/// Reads a segment up to where `successor` takes over; all of it must be intact.
+/// Where in the journal a snapshot's place lies; `None` when it is not of this journal.
+fn position_of(place: &SnapshotPlace, path: &[(&Found, &SegmentHeader)]) -> Option<usize> {
+    let is_it = |header: &SegmentHeader| header.seq == place.seq && header.salt == place.salt;
+    let position = path.iter().position(|(_, header)| is_it(header))?;
+    let end = path.get(position + 1).map_or(path[position].0.len, |(_, successor)| successor.prev.end);
+    (place.end <= end).then_some(position)
+}
+
+/// Reads a segment up to where `successor` takes over; all of it must be intact. Says how many bytes that were.
 fn walk_sealed(
     (found, header): (&Found, &SegmentHeader),
     successor: &SegmentHeader,
     content: &HeadContent,
+    start: Option<SnapshotPlace>,
     index: &mut Index,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let pin = &successor.prev;
     let head = &content.head;
     if head.seq == header.seq && head.durable_end > pin.end {
         return Err(StoreError::corrupt(&found.path, pin.end, DamageKind::PinMismatch, pin.next_lsn));
     }
-    let mut reader = found.reader(header, pin.end.min(found.len));
-    let mut place = start_of(header);
+    let mut place = start_of(header, start);
+    let from = place.end;
+    let mut reader = found.reader_from(header, from, pin.end.min(found.len));
     while place.end < pin.end {
         place = match reader.next_frame()? {
             Some(frame) => advance(&found.path, place, &frame, Some(index))?,
@@ -165,7 +192,7 @@ fn walk_sealed(
     }
     let matches = place.end == pin.end && place.chain == pin.chain && place.next_lsn == pin.next_lsn;
     if matches || has_bug("the end of a sealed segment is not compared") {
-        Ok(())
+        Ok(pin.end - from)
     } else {
         Err(StoreError::corrupt(&found.path, place.end, DamageKind::PinMismatch, place.next_lsn))
     }
@@ -173,9 +200,16 @@ fn walk_sealed(
 
 impl Recovered {
     /// Reads the last segment to its end, judges that, and decides how to go on.
-    fn end_with(&mut self, found: &Found, header: &SegmentHeader, scope: Scope) -> Result<(), StoreError> {
-        let mut reader = found.reader(header, found.len);
-        let mut place = start_of(header);
+    fn end_with(
+        &mut self,
+        found: &Found,
+        header: &SegmentHeader,
+        start: Option<SnapshotPlace>,
+        scope: Scope,
+    ) -> Result<(), StoreError> {
+        let mut place = start_of(header, start);
+        let from = place.end;
+        let mut reader = found.reader_from(header, from, found.len);
         let mut durable = place;
         let mut undurable = VecDeque::new();
         let head = &self.content.head;
@@ -193,11 +227,12 @@ impl Recovered {
         }
         self.judge(found, &reader, (head_claim, scope), place)?;
         if scope == Scope::Durable {
-            self.apply_durable(found, header, durable.end)?;
+            self.apply_durable(found, header, start, durable.end)?;
         }
         self.chain.durable_end = durable.end;
         self.chain.durable_lsn = durable.next_lsn - 1;
         self.next_lsn = place.next_lsn;
+        self.behind += place.end - from;
         self.report.rewritten = place.next_lsn - durable.next_lsn;
         self.continue_after(found, header, durable, place);
         Ok(())
@@ -230,9 +265,15 @@ impl Recovered {
         Ok(())
     }
 
-    fn apply_durable(&mut self, found: &Found, header: &SegmentHeader, end: u64) -> Result<(), StoreError> {
-        let mut reader = found.reader(header, end);
-        let mut place = start_of(header);
+    fn apply_durable(
+        &mut self,
+        found: &Found,
+        header: &SegmentHeader,
+        start: Option<SnapshotPlace>,
+        end: u64,
+    ) -> Result<(), StoreError> {
+        let mut place = start_of(header, start);
+        let mut reader = found.reader_from(header, place.end, end);
         while let Some(frame) = reader.next_frame()? {
             place = advance(&found.path, place, &frame, Some(&mut self.index))?;
         }
@@ -260,8 +301,14 @@ impl Recovered {
     }
 }
 
-fn start_of(header: &SegmentHeader) -> Place {
-    Place { end: FRAMES_START, chain: 0, next_lsn: header.prev.next_lsn }
+/// Where reading a segment begins: at its first frame, or where the snapshot ends, if that is in it.
+fn start_of(header: &SegmentHeader, start: Option<SnapshotPlace>) -> Place {
+    match start {
+        Some(SnapshotPlace { seq, end, chain, next_lsn, .. }) if seq == header.seq => {
+            Place { end, chain, next_lsn }
+        }
+        Some(_) | None => Place { end: FRAMES_START, chain: 0, next_lsn: header.prev.next_lsn },
+    }
 }
 
 /// Passes over one frame, taking its records into the index.

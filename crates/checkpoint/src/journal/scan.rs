@@ -87,8 +87,12 @@ pub(crate) fn load(
 impl Found {
     /// The segment's frames, up to `end`.
     pub(crate) fn reader(&self, header: &SegmentHeader, end: u64) -> FrameReader {
+        self.reader_from(header, FRAMES_START, end)
+    }
+
+    pub(crate) fn reader_from(&self, header: &SegmentHeader, from: u64, end: u64) -> FrameReader {
         let key = FrameKey::new(header.salt, header.epoch, header.seq);
-        FrameReader::new(self.file.clone(), &self.path, key, FRAMES_START, end)
+        FrameReader::new(self.file.clone(), &self.path, key, from, end)
     }
 
     /// Whether intact frames lead up to a COMMIT. If not, the segment's creation never ended, and nothing in it counts;

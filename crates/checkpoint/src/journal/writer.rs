@@ -94,6 +94,9 @@ impl Journal {
                 Next::Head => self.lead_other(state, |journal| journal.write_head(None)),
                 Next::Close => {
                     let job_state = state.closing;
+                    drop(state);
+                    self.snapshot_at_the_end();
+                    let state = lock(&self.state);
                     let is_unmarked = state.is_unmarked;
                     drop(self.lead_other(state, |journal| {
                         if is_unmarked {
