@@ -8,17 +8,24 @@
 
 mod commits;
 mod journal;
+mod opening;
 mod reads;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
 
+use cofferdam_pipeline_core::Keying;
+use std::path::Path;
 use support::case::{Case, Failed};
 use support::options::Options;
 use support::report::{Bound, Report};
 use support::rounds::{Measured, measure};
 
 fn main() -> Result<(), Failed> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == opening::CHILD) {
+        return opening::open_and_tell(Path::new(&args.next().ok_or("no store is named")?));
+    }
     let options = Options::parse(5)?;
     let mut report = Report::new("store", options.json);
     let measured = measure(&mut options.choose(cases(&options)?), options.rounds)?;
@@ -43,6 +50,11 @@ fn cases(options: &Options) -> Result<Vec<Box<dyn Case>>, Failed> {
     let items = options.items(1_000_000, 20);
     cases.push(Box::new(reads::Reopen::new(items)?));
     cases.push(Box::new(reads::List100::new()?));
+    let items = options.items(10_000_000, 100);
+    let dense = ["open10m_dense", "open10m_dense.no_snapshot", "rss_per_item_dense"];
+    cases.push(Box::new(opening::Opening::new(dense, Keying::Dense, items)));
+    let keyed = ["open10m_keyed", "open10m_keyed.no_snapshot", "rss_per_item_keyed"];
+    cases.push(Box::new(opening::Opening::new(keyed, Keying::Keyed, items)));
     Ok(cases)
 }
 
@@ -58,6 +70,12 @@ fn gates(report: &mut Report, measured: &Measured) {
     // A record is 208 bytes of key and output; 40 more are allowed to one alone, 12 in a group.
     for (case, limit) in [
         ("list100", 20.0),
+        ("open10m_dense", 0.1),
+        ("open10m_keyed", 1.0),
+        ("open10m_dense.no_snapshot", 3.0),
+        ("open10m_keyed.no_snapshot", 3.0),
+        ("rss_per_item_dense", 0.25),
+        ("rss_per_item_keyed", 32.0),
         ("is_done_ns", 100.0),
         ("bytes_per_record.1", 248.0),
         ("bytes_per_record.100", 220.0),

@@ -185,6 +185,11 @@ impl StoreError {
         }
     }
 
+    /// A file that was there a moment ago: whoever works on the job has removed what is not needed any more.
+    pub(crate) fn is_missing_file(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn corrupt(path: &Path, at: u64, what: DamageKind, first_lsn_affected: u64) -> Self {
         Self::Corrupt(Arc::new(Damage { path: path.to_owned(), at, what, first_lsn_affected }))
     }

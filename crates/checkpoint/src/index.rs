@@ -87,12 +87,22 @@ impl Index {
         }
     }
 
+    /// Tells how many outcomes are going to come, at least.
+    pub(crate) fn expect(&mut self, outcomes: u64) {
+        self.keyed.expect(outcomes);
+    }
+
     pub(crate) fn done_ordinals(&self) -> &RoaringTreemap {
         &self.done
     }
 
     pub(crate) fn has_notes(&self) -> bool {
         !self.notes.is_empty()
+    }
+
+    /// Whether the key has an outcome, for whatever input.
+    pub(crate) fn is_known(&self, key: &[u8]) -> bool {
+        self.lookup(KeyRef::Bytes(key), None) != Lookup::New
     }
 
     pub(crate) fn keys_len(&self) -> usize {

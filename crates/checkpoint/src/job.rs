@@ -33,7 +33,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct JobStore {
     pub(crate) journal: Arc<Journal>,
-    description: Description,
+    pub(crate) description: Description,
     previous_owner: Option<OwnerInfo>,
     open_leases: Vec<OpenLease>,
     report: Mutex<RecoveryReport>,

@@ -1,13 +1,15 @@
 //! One job, open for reading.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::format::description::Description;
 use crate::index::{Index, Standing};
 use crate::journal::chain::Chain;
 use crate::journal::recovery::{Recovered, Scope, recover};
+use crate::limits::LOOKS_MAX;
 use crate::outcomes::{Outcomes, View};
 use crate::{BlobRef, Counts, JobSpec, JobState, KeyRef, Lookup, StoreError, blob};
 use cofferdam_pipeline_core::Fingerprint;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,9 +23,6 @@ pub struct JobReader {
     state: JobState,
 }
 
-/// Looks at a journal that somebody writes to; a writer that is faster than this many looks is none.
-const LOOKS_MAX: u32 = 16;
-
 /// A frame that was not there yet when its place was read looks like damage once a later claim is seen that it is durable. It was
 /// whole before that claim was written, so it is intact when it is read again: damage is what is found twice in the same place.
 fn recover_beside_a_writer(disk: &dyn Disk, dir: &Path) -> Result<Recovered, StoreError> {
@@ -31,6 +30,7 @@ fn recover_beside_a_writer(disk: &dyn Disk, dir: &Path) -> Result<Recovered, Sto
     for _ in 1..LOOKS_MAX {
         match recover(disk, dir, Scope::Durable) {
             Err(StoreError::Corrupt(damage)) if seen.as_ref() != Some(&damage) => seen = Some(damage),
+            Err(error) if error.is_missing_file() => {}
             decided => return decided,
         }
     }
@@ -42,13 +42,20 @@ fn recover_beside_a_writer(disk: &dyn Disk, dir: &Path) -> Result<Recovered, Sto
 struct Frozen {
     chain: Chain,
     index: Index,
+    files: HashMap<u64, Arc<dyn DiskFile>>,
 }
 
 impl JobReader {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
-        let Recovered { index, chain, content, .. } = recover_beside_a_writer(disk.as_ref(), dir)?;
+        let Recovered { index, chain, content, files, .. } = recover_beside_a_writer(disk.as_ref(), dir)?;
         let (description, state) = (content.description, content.head.state);
-        Ok(Self { disk, dir: dir.to_owned(), frozen: Arc::new(Frozen { chain, index }), description, state })
+        Ok(Self {
+            disk,
+            dir: dir.to_owned(),
+            frozen: Arc::new(Frozen { chain, index, files }),
+            description,
+            state,
+        })
     }
 
     /// The job's name, as it was given.
@@ -103,6 +110,10 @@ impl View for Frozen {
 
     fn progress(&self) -> (u64, u64, u64) {
         (self.chain.version, self.chain.durable_end, self.chain.durable_lsn)
+    }
+
+    fn file(&self, seq: u64) -> Option<Arc<dyn DiskFile>> {
+        self.files.get(&seq).cloned()
     }
 
     fn standing(&self, outcomes: &[(KeyRef<'_>, u64)]) -> Vec<Standing> {

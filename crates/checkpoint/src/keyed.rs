@@ -111,6 +111,8 @@ impl Entry {
 pub(crate) struct KeyedTable {
     shards: Box<[Shard]>,
     len: usize,
+    /// Places that a shard has at least once it has one: so many keys are expected.
+    range_min: usize,
     copying: Option<Copying>,
 }
 
@@ -140,11 +142,18 @@ enum Place {
 
 impl Default for KeyedTable {
     fn default() -> Self {
-        Self { shards: vec![Shard::default(); SHARDS].into(), len: 0, copying: None }
+        Self { shards: vec![Shard::default(); SHARDS].into(), len: 0, range_min: 0, copying: None }
     }
 }
 
 impl KeyedTable {
+    /// Tells how many keys are going to come, at least: shards then need not grow to that.
+    pub(crate) fn expect(&mut self, keys: u64) {
+        let of_shard = keys as usize / SHARDS;
+        // Shards differ by some per cent of their square root.
+        self.range_min = if of_shard < 1000 { 0 } else { range_for(of_shard + of_shard / 64) };
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -168,7 +177,7 @@ impl KeyedTable {
     /// Puts an entry in; the one that it replaces.
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<Entry> {
         let shard = entry.hash().shard();
-        let replaced = self.shards[shard].insert(entry);
+        let replaced = self.shards[shard].insert(entry, self.range_min);
         self.len += usize::from(replaced.is_none());
         if let (Some(copying), Some(before)) = (&mut self.copying, replaced)
             && shard >= copying.next_shard
@@ -218,7 +227,7 @@ impl KeyedTable {
             && entries.iter().all(|entry| entry.hash().shard() == number)
             && self.shards[number].len == 0;
         if is_in_order {
-            let range = (entries.len() + 1) * 64 / LOAD_MAX_OF_64 + 8;
+            let range = range_for(entries.len()).max(self.range_min);
             self.shards[number] = Shard::filled(range, entries.iter(), entries.len());
             self.len += entries.len();
         }
@@ -240,6 +249,11 @@ impl KeyedTable {
     }
 }
 
+/// Places for so many keys.
+fn range_for(keys: usize) -> usize {
+    (keys + 1) * 64 / LOAD_MAX_OF_64 + 8
+}
+
 impl Shard {
     /// The place that a hash asks for, in order of hashes.
     fn ideal(&self, hash: KeyHash) -> usize {
@@ -259,9 +273,9 @@ impl Shard {
         Place::Missing(self.places.len())
     }
 
-    fn insert(&mut self, entry: Entry) -> Option<Entry> {
+    fn insert(&mut self, entry: Entry, range_min: usize) -> Option<Entry> {
         if (self.len + 1) * 64 > self.range * LOAD_MAX_OF_64 {
-            self.grow();
+            self.grow(range_min);
         }
         match self.find(entry.hash()) {
             Place::Found(at) => Some(std::mem::replace(&mut self.places[at], entry)),
@@ -296,8 +310,8 @@ impl Shard {
         Some(removed)
     }
 
-    fn grow(&mut self) {
-        let range = self.range + self.range / 8 + 8;
+    fn grow(&mut self, range_min: usize) {
+        let range = (self.range + self.range / 8 + 8).max(range_min);
         let entries = self.places.iter().filter(|entry| !entry.is_empty());
         *self = Self::filled(range, entries, self.len);
     }
@@ -375,6 +389,21 @@ mod tests {
                 assert!(bytes <= 32.0, "{bytes} bytes with {n} keys");
             }
         }
+    }
+
+    #[test]
+    fn expected_keys_take_as_little() {
+        let mut table = KeyedTable::default();
+        table.expect(500_000);
+        for n in 1..=600_000u64 {
+            table.insert(Entry::new(hash(n), n, 0, 0));
+            if n >= 500_000 && n.is_multiple_of(20_000) {
+                let places: usize = table.shards.iter().map(|shard| shard.places.capacity()).sum();
+                let bytes = (places * size_of::<Entry>()) as f64 / n as f64;
+                assert!(bytes <= 32.0, "{bytes} bytes with {n} keys");
+            }
+        }
+        assert!((1..=600_000).all(|n| table.get(hash(n)).unwrap().lsn() == n));
     }
 
     #[test]

@@ -14,6 +14,8 @@
 //! | take in a large output that a worker writes | [`JobStore::stage`], [`JobStore::commit_staged`] |
 //! | go on after a failure | [`JobStore::reopen`] |
 //! | check every byte, also beside whoever works | [`Store::verify`] |
+//! | copy a job beside its commits | [`JobStore::backup_to`] |
+//! | get out of a damaged store what is intact | [`Store::salvage`] |
 //! | end | [`JobStore::finish`] |
 //!
 //! Processing is at least once; a commit is exactly once: an outcome for the same key and fingerprint is refused
@@ -23,11 +25,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 mod added;
+mod backup;
 mod batch;
 mod blob;
+mod building;
 mod clock;
 mod disk;
 mod done;
+mod durability;
 mod error;
 mod format;
 mod index;
@@ -40,6 +45,7 @@ mod outcomes;
 mod owner_file;
 mod random;
 mod real_disk;
+mod salvage;
 mod seeded;
 mod staging;
 mod states;
@@ -51,16 +57,18 @@ mod verify;
 pub use batch::Batch;
 pub use disk::{Disk, DiskFile, FileSystemKind, OpenMode};
 pub use done::DoneOrdinals;
+pub use durability::{Durability, SyncStats};
 pub use error::{Damage, DamageKind, StoreError};
 pub use job::JobStore;
 pub use job_reader::JobReader;
 pub use journal::fill::FillAhead;
 pub use outcomes::Outcomes;
 pub use real_disk::RealDisk;
+pub use salvage::SalvageReport;
 pub use staging::StagedFile;
 pub use store::{Store, StoreOptions};
 pub use types::{
-    AddedItem, BlobRef, CommitEvent, Counts, Durability, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note,
-    OpenLease, OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
+    AddedItem, BlobRef, CommitEvent, Counts, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,
+    OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
 };
 pub use verify::{Finding, JobReport};

@@ -24,7 +24,7 @@ pub(crate) const IDLE: Duration = Duration::from_millis(100);
 pub(crate) const HEAD_INTERVAL_IDLE: Duration = Duration::from_secs(1);
 /// HEAD is refreshed this often when busy.
 pub(crate) const HEAD_INTERVAL_BUSY: Duration = Duration::from_secs(5);
-/// With `Durability::Process`, this many bytes are synced at the latest, so that recovery has little to write again.
+/// This many bytes of records that no commit syncs, and with `Durability::Process` of all, are synced at the latest, so that recovery has little to write again.
 pub(crate) const PROCESS_SYNC_BYTES: u64 = 8 << 20;
 /// A longer segment is followed by a new one.
 pub(crate) const SEGMENT_LEN_MAX: u64 = 256 << 20;
@@ -32,8 +32,14 @@ pub(crate) const SEGMENT_LEN_MAX: u64 = 256 << 20;
 pub(crate) const FILL_MIN: u64 = 256 << 10;
 /// The largest step of filling ahead.
 pub(crate) const FILL_MAX: u64 = 8 << 20;
+/// A new segment takes in the one before if it is no longer than this, however little it has taken in.
+pub(crate) const MERGE_BYTES_MIN: u64 = 64 << 10;
+/// A new segment takes in no more than this: some ten milliseconds.
+pub(crate) const MERGE_BYTES_MAX: u64 = 4 << 20;
 /// At least so many bytes of the journal lie between two snapshots: reading them takes some 20 ms.
 pub(crate) const SNAPSHOT_BYTES: u64 = 16 << 20;
+/// And never more because the last one was long: reading them takes half a second.
+pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;
 /// At an orderly end, this part of what lies between two snapshots is worth another one.
 pub(crate) const SNAPSHOT_CLOSE_SHARE: u64 = 4;
 /// Bytes that one write of a snapshot holds at least.
@@ -42,6 +48,8 @@ pub(crate) const SNAPSHOT_WRITE: usize = 1 << 20;
 pub(crate) const LEASES_PER_WORKER_MAX: usize = 16;
 /// Bytes that one read of a journal asks for.
 pub(crate) const READ_CHUNK: usize = 1 << 20;
+/// Looks at a journal that somebody writes to; a writer that is faster than this many looks is none.
+pub(crate) const LOOKS_MAX: u32 = 16;
 /// How long an operation on the whole store waits for another one's end.
 pub(crate) const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Between two tries to get the store's lock.

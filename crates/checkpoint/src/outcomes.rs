@@ -1,6 +1,6 @@
 //! Reads outcomes back, in order of their lsn, also while more are written.
 
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DamageKind;
 use crate::format::evidence;
 use crate::format::frame::TYPE_RECORDS;
@@ -20,6 +20,10 @@ pub(crate) trait View: Send + Sync {
     fn chain(&self) -> Chain;
     /// The version of the chain and how far it is durable, cheaply.
     fn progress(&self) -> (u64, u64, u64);
+    /// The file of a segment, when the view holds it open.
+    fn file(&self, _seq: u64) -> Option<Arc<dyn DiskFile>> {
+        None
+    }
     /// Whether each of these outcomes still counts.
     fn standing(&self, outcomes: &[(KeyRef<'_>, u64)]) -> Vec<Standing>;
 }
@@ -87,6 +91,18 @@ impl Outcomes {
 
     /// Reads the next frame that holds something wanted; false at the durable end.
     fn read_frame(&mut self) -> Result<bool, StoreError> {
+        loop {
+            match self.read_frame_of_chain() {
+                // The segment was replaced by one that holds the same.
+                Err(error) if error.is_missing_file() && self.view.progress().0 != self.chain.version => {
+                    self.cursor = None;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn read_frame_of_chain(&mut self) -> Result<bool, StoreError> {
         let (version, durable_end, durable_lsn) = self.view.progress();
         if version != self.chain.version {
             self.chain = self.view.chain();
@@ -180,10 +196,16 @@ impl Outcomes {
     fn open(&self, position: usize, offset: u64) -> Result<Cursor, StoreError> {
         let link = &self.chain.links[position];
         let path = self.dir.join(file_name(link.seq));
-        let file =
-            self.disk.open(&path, OpenMode::Read).map_err(|error| StoreError::io("open", &path, error))?;
+        let file = match self.view.file(link.seq) {
+            Some(file) => file,
+            None => Arc::from(
+                self.disk
+                    .open(&path, OpenMode::Read)
+                    .map_err(|error| StoreError::io("open", &path, error))?,
+            ),
+        };
         let end = self.chain.readable_end(position);
-        Ok(Cursor { position, reader: FrameReader::new(Arc::from(file), &path, link.key, offset, end) })
+        Ok(Cursor { position, reader: FrameReader::new(file, &path, link.key, offset, end) })
     }
 }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) const STORE: &str = "STORE";
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const JOBS: &str = "jobs";
 
 /// How a store is used.
@@ -75,7 +75,7 @@ impl Store {
         create_dir_if_missing(disk, root)?;
         let kind = disk.kind(root);
         let is_weak = matches!(kind, FileSystemKind::Network | FileSystemKind::Memory);
-        if is_weak && options.durability == Durability::Power && !options.accept_weak_file_system {
+        if is_weak && options.durability.is_power() && !options.accept_weak_file_system {
             return Err(StoreError::WeakFileSystem { path: root.to_owned(), kind });
         }
         let mut store = Self { root: root.to_owned(), options, uuid: [0; 16] };
@@ -370,11 +370,11 @@ fn create_dir_if_missing(disk: &dyn Disk, path: &Path) -> Result<(), StoreError>
     disk.sync_dir(parent).or_else(|error| failed("sync", parent, error))
 }
 
-fn parent_of(path: &Path) -> &Path {
+pub(crate) fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn temporary_name() -> Result<String, StoreError> {
+pub(crate) fn temporary_name() -> Result<String, StoreError> {
     Ok(format!(".tmp-{:016x}", random::number()?))
 }
 

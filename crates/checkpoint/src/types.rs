@@ -3,16 +3,6 @@
 use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind};
 use std::fmt;
 
-/// What an acknowledged outcome survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// A power cut: nothing is acknowledged before its sync.
-    #[default]
-    Power,
-    /// The end of every process, but not of the machine: acknowledged when the kernel has it.
-    Process,
-}
-
 /// What a job was made with; compared when it is resumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobSpec {

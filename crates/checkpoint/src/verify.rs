@@ -12,6 +12,7 @@ use crate::journal::reader::Frame;
 use crate::journal::recovery::{Scope, recover};
 use crate::journal::restore::is_intact;
 use crate::journal::survey::survey;
+use crate::limits::LOOKS_MAX;
 use crate::staging::holds;
 use crate::store::{JOBS, STORE, is_temporary};
 use crate::{BlobRef, Damage, RecoveryReport, Store, StoreError};
@@ -113,15 +114,26 @@ fn check_store_file(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
 /// Then the frame was whole before the claim that made a damage of it was seen: it is intact when it is read again. So damage is
 /// what is found twice in the same place.
 fn verify_job(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
-    let first = look_at(disk, dir)?;
+    let first = look_again_at(disk, dir)?;
     if first.is_intact() {
         return Ok(first);
     }
-    let mut second = look_at(disk, dir)?;
+    let mut second = look_again_at(disk, dir)?;
     let place = |finding: &Finding| (finding.path.clone(), finding.bytes.start, finding.what);
     let before: Vec<_> = first.findings.iter().map(place).collect();
     second.findings.retain(|finding| before.contains(&place(finding)));
     Ok(second)
+}
+
+/// Files may go between two looks at the directory, since others have taken their place.
+fn look_again_at(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
+    for _ in 1..LOOKS_MAX {
+        match look_at(disk, dir) {
+            Err(error) if error.is_missing_file() => {}
+            decided => return decided,
+        }
+    }
+    look_at(disk, dir)
 }
 
 fn look_at(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
@@ -147,8 +159,8 @@ fn look_at(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
     report.check_snapshots(disk, dir)?;
     match recover(disk, dir, Scope::Durable) {
         Ok(recovered) => report.traces = Some(recovered.report),
-        Err(StoreError::Corrupt(damage)) => report.add_verdict(&damage),
-        Err(StoreError::NoSuchJob) => report.findings.push(head_is_missing(dir)),
+        Err(StoreError::Corrupt(damage)) => add_verdict(&mut report.findings, &damage),
+        Err(StoreError::NoSuchJob) => report.findings.push(Finding::head_is_missing(dir)),
         Err(error) => return Err(error),
     }
     for (blob, lsn, key) in &named {
@@ -161,26 +173,6 @@ fn look_at(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
 }
 
 impl JobReport {
-    /// What recovery stops at, unless the walk named it already.
-    fn add_verdict(&mut self, damage: &Damage) {
-        let is_named = |finding: &Finding| {
-            finding.path == damage.path && finding.what == damage.what && finding.bytes.contains(&damage.at)
-        };
-        if !self.findings.iter().any(is_named) {
-            self.findings.push(Finding {
-                path: damage.path.clone(),
-                segment: damage
-                    .path
-                    .file_name()
-                    .and_then(|name| crate::format::segment::parse_file_name(name.to_str()?)),
-                bytes: damage.at..u64::MAX,
-                what: damage.what,
-                lsns: damage.first_lsn_affected..u64::MAX,
-                item: None,
-            });
-        }
-    }
-
     fn check_snapshots(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
         for name in
             list(disk, dir)?.iter().filter(|name| name.to_str().and_then(snapshot::parse_file_name).is_some())
@@ -225,27 +217,56 @@ impl JobReport {
         };
         self.blobs += 1;
         if !is_intact {
-            self.findings.push(Finding {
-                path,
-                segment: None,
-                bytes: 0..blob.len,
-                what: DamageKind::Blob,
-                lsns: lsn..lsn + 1,
-                item: Some(key.clone()),
-            });
+            self.findings.push(Finding::of_blob(path, blob, lsn, key.clone()));
         }
         Ok(())
     }
 }
 
-fn head_is_missing(dir: &Path) -> Finding {
-    Finding {
-        path: dir.join(head_file::NAME),
-        segment: None,
-        bytes: 0..0,
-        what: DamageKind::NoIntactSlot,
-        lsns: 1..u64::MAX,
-        item: None,
+/// Adds what recovery stops at, unless the walk named it already.
+pub(crate) fn add_verdict(findings: &mut Vec<Finding>, damage: &Damage) {
+    let is_named = |finding: &Finding| {
+        finding.path == damage.path && finding.what == damage.what && finding.bytes.contains(&damage.at)
+    };
+    if !findings.iter().any(is_named) {
+        findings.push(Finding::of_verdict(damage));
+    }
+}
+
+impl Finding {
+    pub(crate) fn head_is_missing(dir: &Path) -> Self {
+        Self {
+            path: dir.join(head_file::NAME),
+            segment: None,
+            bytes: 0..0,
+            what: DamageKind::NoIntactSlot,
+            lsns: 1..u64::MAX,
+            item: None,
+        }
+    }
+
+    /// What recovery stops at.
+    pub(crate) fn of_verdict(damage: &Damage) -> Self {
+        let name = damage.path.file_name().and_then(|name| name.to_str());
+        Self {
+            path: damage.path.clone(),
+            segment: name.and_then(crate::format::segment::parse_file_name),
+            bytes: damage.at..u64::MAX,
+            what: damage.what,
+            lsns: damage.first_lsn_affected..u64::MAX,
+            item: None,
+        }
+    }
+
+    pub(crate) fn of_blob(path: PathBuf, blob: &BlobRef, lsn: u64, key: Key) -> Self {
+        Self {
+            path,
+            segment: None,
+            bytes: 0..blob.len,
+            what: DamageKind::Blob,
+            lsns: lsn..lsn + 1,
+            item: Some(key),
+        }
     }
 }
 
@@ -265,7 +286,7 @@ fn blobs_in(frame: &Frame<'_>) -> Vec<(BlobRef, u64, Key)> {
     found
 }
 
-fn list(disk: &dyn Disk, path: &Path) -> Result<Vec<OsString>, StoreError> {
+pub(crate) fn list(disk: &dyn Disk, path: &Path) -> Result<Vec<OsString>, StoreError> {
     match disk.read_dir(path) {
         Ok(names) => Ok(names),
         // Nothing can be in it; what should be is missed one by one.

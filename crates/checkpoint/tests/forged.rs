@@ -101,10 +101,12 @@ fn a_claim_of_durability_is_found_however_far_behind_the_damage() {
 fn a_successor_that_disagrees_about_what_it_follows_is_corrupt() {
     let (disk, path, content, _) = journal();
     // Another history of the same length: each frame intact, but not what the successor saw.
+    // What another host may be making keeps the next segment from taking the first one in.
+    disk.poke(&path.with_file_name("seg-0000000000000002"), Vec::new()).unwrap();
     let job = open_store(&disk).unwrap().open_job(JOB).unwrap();
     job.finish(JobState::Interrupted).unwrap();
     drop(job);
-    let second = path.with_file_name("seg-0000000000000002");
+    let second = path.with_file_name("seg-0000000000000003");
     let mut header = disk.peek(&second).unwrap();
     for copy in [0, 4096] {
         header[copy + 104] ^= 1;

@@ -252,16 +252,22 @@ pub(crate) fn outcome_code(kind: OutcomeKind) -> u8 {
 
 /// The records of a body, in order; after a malformed one there is no more.
 pub(crate) fn records(body: &[u8]) -> impl Iterator<Item = Result<Record<'_>, Malformed>> {
+    spans(body).map(|span| span.map(|(record, _)| record))
+}
+
+/// The same, each with its bytes.
+pub(crate) fn spans(body: &[u8]) -> impl Iterator<Item = Result<(Record<'_>, &[u8]), Malformed>> {
     let mut r = Reader(body);
     std::iter::from_fn(move || {
         if r.is_empty() {
             return None;
         }
+        let before = r.0;
         let record = read_record(&mut r);
         if record.is_err() {
             r = Reader(&[]);
         }
-        Some(record)
+        Some(record.map(|record| (record, &before[..before.len() - r.0.len()])))
     })
 }
 

@@ -1,6 +1,7 @@
 //! Appends frames to the segment that is open for writing.
 
 use super::fill::Filler;
+use super::rewrite::Tail;
 use crate::StoreError;
 use crate::disk::{DiskFile, write_all_at};
 use crate::format::frame::{FrameHeader, FrameKey, HEADER_LEN};
@@ -99,6 +100,11 @@ impl Appender {
 
     pub(crate) fn durable_end(&self) -> u64 {
         self.durable_end
+    }
+
+    /// All frames of the segment.
+    pub(crate) fn whole(&self) -> Tail {
+        Tail { path: self.path.clone(), key: self.key, from: FRAMES_START, to: self.offset }
     }
 
     /// Where a reader that knows all before can go on.

@@ -14,13 +14,13 @@ use std::sync::Arc;
 /// The step of filling ahead that tests use, so that small journals see many of them.
 const STEP_MIN_INLINE: u64 = 4096;
 
-/// Creates the segment that `header` describes (its salt is chosen here), with `tail` and a first COMMIT, durable when
+/// Creates the segment that `header` describes (its salt is chosen here), with what counts of `tails` and a first COMMIT, durable when
 /// this returns. A failure leaves a file that no reader takes for a part of the journal.
 pub(crate) fn begin_segment(
     disk: &dyn Disk,
     dir: &Path,
     mut header: SegmentHeader,
-    tail: Option<&Tail>,
+    tails: &[Tail],
     fill: FillAhead,
 ) -> Result<(Appender, Arc<Filler>), StoreError> {
     header.salt = if has_bug("no salt") { 0 } else { random::number()? };
@@ -43,11 +43,12 @@ pub(crate) fn begin_segment(
     };
     let filler = Filler::new(file.clone(), FRAMES_START, step_min);
     let mut appender = Appender::new(header, path.clone(), file, filler.clone());
-    if let Some(tail) = tail {
-        rewrite(disk, tail, &mut appender)?;
-    }
+    rewrite(disk, tails, &mut appender)?;
     append_mark(&mut appender)?;
     let target = appender.sync_target();
+    if has_bug("segments are removed before the one that replaces them is durable") {
+        super::merge::remove_absorbed(disk, dir, &header);
+    }
     if !has_bug("a new segment is not synced") {
         target.sync()?;
     }

@@ -4,7 +4,7 @@ use crate::batch::Batch;
 use crate::format::frame::HEADER_LEN;
 use crate::index::Index;
 use crate::limits::{GROUP_BYTES_KEPT, LINGER_MAX, LINGER_MIN, LINGER_SYNCS};
-use crate::{Counts, JobState, StoreError, clock};
+use crate::{Counts, Durability, JobState, StoreError, SyncStats, clock};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,12 @@ pub(crate) struct State {
     pub(crate) is_unmarked: bool,
     /// There were commits since the last HEAD.
     pub(crate) is_head_stale: bool,
-    pub(crate) last_sync: Instant,
+    pub(crate) last_group: Instant,
     pub(crate) last_head: Instant,
+    opened: Instant,
+    synced_at: Instant,
+    syncs: u64,
+    sync_time: Duration,
     sync_average: Duration,
 }
 
@@ -97,8 +101,12 @@ impl State {
             flush: false,
             is_unmarked: false,
             is_head_stale: false,
-            last_sync: now,
+            last_group: now,
             last_head: now,
+            opened: now,
+            synced_at: now,
+            syncs: 0,
+            sync_time: Duration::ZERO,
             sync_average: Duration::ZERO,
         }
     }
@@ -161,10 +169,29 @@ impl State {
         self.writing_bytes = 0;
         self.is_unmarked = true;
         self.is_head_stale = true;
-        self.last_sync = clock::now();
+        self.last_group = clock::now();
         if let Some(sync) = sync {
-            self.sync_average = (self.sync_average * 7 + sync) / 8;
+            self.synced(sync);
         }
+    }
+
+    /// Everything that was written is synced; that took so long.
+    pub(crate) fn synced(&mut self, took: Duration) {
+        self.synced_at = clock::now();
+        self.syncs += 1;
+        self.sync_time += took;
+        self.sync_average = if self.syncs == 1 { took } else { (self.sync_average * 7 + took) / 8 };
+    }
+
+    /// Whether the group that is written now is to be synced.
+    pub(crate) fn is_sync_due(&self, durability: Durability) -> bool {
+        durability.is_power()
+            || durability.is_sync_due(clock::now().duration_since(self.synced_at), self.sync_average)
+    }
+
+    pub(crate) fn sync_stats(&self) -> SyncStats {
+        let elapsed = clock::now().duration_since(self.opened);
+        SyncStats { syncs: self.syncs, time: self.sync_time, elapsed }
     }
 
     /// The highest ticket whose outcomes all have an lsn up to `lsn`.

@@ -6,6 +6,7 @@ use super::create::{append_mark, begin_segment};
 use super::fill::{FillAhead, FillError, Filler};
 use super::group::{Group, State};
 use super::head_file::HeadFile;
+use super::merge;
 use super::snapshot::Snapshots;
 use crate::disk::Disk;
 use crate::format::frame::{FLAG_COMMIT, HEADER_LEN, TYPE_RECORDS};
@@ -48,6 +49,8 @@ pub(crate) struct Journal {
 pub(crate) struct Tip {
     pub(crate) appender: Appender,
     pub(crate) filler: Arc<Filler>,
+    /// Bytes of records in it that only matter until their items have outcomes.
+    pub(crate) passing_bytes: u64,
 }
 
 impl fmt::Debug for Journal {
@@ -69,8 +72,9 @@ impl Journal {
     ) -> MutexGuard<'a, State> {
         state.is_led = true;
         let mut group = state.take_group();
+        let is_due = state.is_sync_due(self.durability);
         drop(state);
-        let written = self.write_group(&mut group);
+        let written = self.write_group(&mut group, is_due);
         let mut state = lock(&self.state);
         let event = match written {
             Ok(sync) => {
@@ -141,7 +145,7 @@ impl Journal {
     }
 
     /// One write and, if the durability asks for it, one sync; says how long that took.
-    fn write_group(&self, group: &mut Group) -> Result<Option<Duration>, StoreError> {
+    fn write_group(&self, group: &mut Group, is_due: bool) -> Result<Option<Duration>, StoreError> {
         let target = {
             let mut tip = lock(&self.tip);
             if tip.appender.offset() > SEGMENT_LEN_MAX {
@@ -154,10 +158,7 @@ impl Journal {
             }
             self.snapshots.appended(group.frame.len());
             let target = tip.appender.sync_target();
-            let is_due = match self.durability {
-                Durability::Power => true,
-                Durability::Process => target.end - tip.appender.durable_end() > PROCESS_SYNC_BYTES,
-            };
+            let is_due = is_due || target.end - tip.appender.durable_end() > PROCESS_SYNC_BYTES;
             (target, is_due)
         };
         let (target, is_due) = target;
@@ -237,14 +238,22 @@ impl Journal {
     pub(crate) fn write_mark(&self) -> Result<(), StoreError> {
         let sync = |tip: &Mutex<Tip>| {
             let target = lock(tip).appender.sync_target();
+            let began = clock::now();
             target.sync()?;
+            lock(&self.state).synced(clock::now().duration_since(began));
             lock(tip).appender.synced(target.end);
             Ok::<u64, StoreError>(target.end)
         };
-        if self.durability == Durability::Process {
+        if !self.durability.is_power() {
             sync(&self.tip)?;
         }
-        append_mark(&mut lock(&self.tip).appender)?;
+        {
+            let mut tip = lock(&self.tip);
+            if tip.appender.offset() > SEGMENT_LEN_MAX {
+                self.rotate(&mut tip)?;
+            }
+            append_mark(&mut tip.appender)?;
+        }
         let end = sync(&self.tip)?;
         lock(&self.chain).durable_end = end;
         lock(&self.state).is_unmarked = false;
@@ -279,17 +288,29 @@ impl Journal {
         target.sync()?;
         tip.appender.synced(target.end);
         let before = &tip.appender.header;
-        let header = SegmentHeader { seq: before.seq + 1, prev: tip.appender.pin(), absorbs: 0, ..*before };
+        let mut header =
+            SegmentHeader { seq: before.seq + 1, prev: tip.appender.pin(), absorbs: 0, ..*before };
+        let replaced = merge::of_full_segment(tip);
+        if replaced.is_some() {
+            (header.prev, header.absorbs) = (before.prev, before.absorbs + 1);
+        }
         tip.filler.end();
-        let (appender, filler) = begin_segment(self.disk.as_ref(), &self.dir, header, None, self.fill)?;
+        let tails = replaced.as_slice();
+        let (appender, filler) = begin_segment(self.disk.as_ref(), &self.dir, header, tails, self.fill)?;
         lock(&self.chain).push(&appender.header);
-        let (seq, end) = (appender.header.seq, appender.durable_end());
-        *tip = Tip { appender, filler };
+        let (header, end) = (appender.header, appender.durable_end());
+        *tip = Tip { appender, filler, passing_bytes: 0 };
         self.is_filling.store(false, Ordering::Relaxed);
         lock(&self.head).update(|head| {
-            head.seq = seq;
+            head.seq = header.seq;
             head.durable_end = end;
-        })
+            if header.absorbs > 0 {
+                // It may begin in what is replaced; the next one is due soon.
+                head.snapshot_lsn = 0;
+            }
+        })?;
+        merge::remove_absorbed(self.disk.as_ref(), &self.dir, &header);
+        Ok(())
     }
 
     /// Writes records that need not survive a power cut at once, so that they survive this process.
@@ -302,7 +323,14 @@ impl Journal {
         records(&mut frame);
         self.snapshots.appended(frame.len());
         let appended = tip.appender.append(FrameKind { kind: TYPE_RECORDS, flags: 0, count: 0 }, &mut frame);
+        tip.passing_bytes += frame.len() as u64;
+        let unsynced = tip.appender.offset() - tip.appender.durable_end();
         drop(tip);
+        if unsynced > PROCESS_SYNC_BYTES {
+            // Hours without an outcome: a mark syncs now and then, and a full segment is replaced.
+            lock(&self.state).is_unmarked = true;
+            self.work.notify_all();
+        }
         appended.inspect_err(|error| self.fail(error.clone()))
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod fill;
 pub(crate) mod group;
 pub(crate) mod head_file;
 pub(crate) mod lead;
+pub(crate) mod merge;
 pub(crate) mod parts;
 pub(crate) mod reader;
 pub(crate) mod recovery;

@@ -5,6 +5,7 @@ use super::create::begin_segment;
 use super::fill::FillAhead;
 use super::head_file::HeadFile;
 use super::lead::Tip;
+use super::merge::remove_absorbed;
 use super::recovery::Recovered;
 use crate::disk::Disk;
 use crate::format::segment::SegmentHeader;
@@ -36,7 +37,7 @@ impl Parts {
             index,
             mut chain,
             pin,
-            tail,
+            tails,
             next_seq,
             next_epoch,
             absorbs,
@@ -55,7 +56,7 @@ impl Parts {
             absorbs,
         };
         let mut head = HeadFile::open(disk, dir, &content)?;
-        let (appender, filler) = begin_segment(disk, dir, header, tail.as_ref(), fill)?;
+        let (appender, filler) = begin_segment(disk, dir, header, &tails, fill)?;
         chain.push(&appender.header);
         chain.durable_end = appender.durable_end();
         chain.durable_lsn = next_lsn - 1;
@@ -67,7 +68,8 @@ impl Parts {
             head.counts = index.counts;
             head.state = JobState::Running;
         })?;
-        let tip = Tip { appender, filler };
+        remove_absorbed(disk, dir, &appender.header);
+        let tip = Tip { appender, filler, passing_bytes: 0 };
         Ok(Self { index, next_lsn, tip, chain, head, behind, snapshot_len })
     }
 }

@@ -5,11 +5,12 @@
 
 use super::chain::Chain;
 use super::head_file::{self, HeadContent};
+use super::merge::Accepted;
 use super::reader::{Frame, FrameReader};
 use super::restore::{Restored, restore};
 use super::rewrite::Tail;
 use super::scan::{Found, load_segments};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::error::DamageKind;
 use crate::format::frame::{FLAG_SKIPPABLE, FrameKey, TYPE_MARK, TYPE_RECORDS};
 use crate::format::record::records;
@@ -18,8 +19,9 @@ use crate::format::snapshot::SnapshotPlace;
 use crate::index::Index;
 use crate::seeded::has_bug;
 use crate::{RecoveryReport, StoreError};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a journal holds, and how to continue it.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct Recovered {
     /// Where the next segment takes over.
     pub(crate) pin: Pin,
     /// What it has to write again.
-    pub(crate) tail: Option<Tail>,
+    pub(crate) tails: Vec<Tail>,
     pub(crate) next_seq: u64,
     pub(crate) next_epoch: u64,
     pub(crate) absorbs: u32,
@@ -41,6 +43,8 @@ pub(crate) struct Recovered {
     /// The length of the snapshot, 0 without one.
     pub(crate) snapshot_len: u64,
     pub(crate) report: RecoveryReport,
+    /// The journal's segments, for a reader beside a writer who may remove them.
+    pub(crate) files: HashMap<u64, Arc<dyn DiskFile>>,
 }
 
 /// Which frames of the last segment the index takes in.
@@ -81,6 +85,7 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
         Some(Restored { index, place, len, .. }) => (index, Some(place), len),
         None => (Index::new(seed), None, 0),
     };
+    index.expect(content.head.counts.total());
     let first = start.and_then(|place| position_of(&place, &path)).unwrap_or(0);
     let mut behind = 0;
     for pair in path[first..].windows(2) {
@@ -97,7 +102,7 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
         index,
         chain,
         pin: Pin { next_lsn: 1, ..Pin::default() },
-        tail: None,
+        tails: Vec::new(),
         next_seq,
         next_epoch,
         absorbs: 0,
@@ -105,9 +110,11 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
         behind,
         snapshot_len,
         report,
+        files: path.iter().map(|(found, _)| (found.seq, found.file.clone())).collect(),
     };
     if let Some(&(found, header)) = path.last() {
-        recovered.end_with(found, header, start, scope)?;
+        let accepted = recovered.end_with(found, header, start, scope)?;
+        recovered.continue_after(&path, start.map_or(0, |_| first + 1), accepted);
     }
     Ok(recovered)
 }
@@ -144,7 +151,11 @@ fn order<'a>(
         last = newest.seq;
         path.push((found, newest));
     }
-    if let Some((_, orphan)) = committed.iter().find(|(_, header)| !is_accounted_for(header, &path)) {
+    if let Some((found, orphan)) = committed.iter().find(|(_, header)| !is_accounted_for(header.seq, &path)) {
+        if is_accounted_for(orphan.prev.seq, &path) {
+            // It follows what somebody else has replaced.
+            return Err(StoreError::corrupt(&found.path, 0, DamageKind::Fork, orphan.prev.next_lsn));
+        }
         return Err(missing(orphan.prev.seq));
     }
     if content.head.seq > last && !has_bug("a missing segment is not missed") {
@@ -154,8 +165,8 @@ fn order<'a>(
 }
 
 /// In the path, or taken in whole by a segment of it.
-fn is_accounted_for(header: &SegmentHeader, path: &[(&Found, &SegmentHeader)]) -> bool {
-    path.iter().any(|(_, other)| (other.seq - u64::from(other.absorbs)..=other.seq).contains(&header.seq))
+fn is_accounted_for(seq: u64, path: &[(&Found, &SegmentHeader)]) -> bool {
+    path.iter().any(|(_, other)| (other.seq - u64::from(other.absorbs)..=other.seq).contains(&seq))
 }
 
 /// Where in the journal a snapshot's place lies; `None` when it is not of this journal.
@@ -199,14 +210,14 @@ fn walk_sealed(
 }
 
 impl Recovered {
-    /// Reads the last segment to its end, judges that, and decides how to go on.
+    /// Reads the last segment to its end and judges that; how far it is durable, and how far it counts.
     fn end_with(
         &mut self,
         found: &Found,
         header: &SegmentHeader,
         start: Option<SnapshotPlace>,
         scope: Scope,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(Place, Place), StoreError> {
         let mut place = start_of(header, start);
         let from = place.end;
         let mut reader = found.reader_from(header, from, found.len);
@@ -234,8 +245,7 @@ impl Recovered {
         self.next_lsn = place.next_lsn;
         self.behind += place.end - from;
         self.report.rewritten = place.next_lsn - durable.next_lsn;
-        self.continue_after(found, header, durable, place);
-        Ok(())
+        Ok((durable, place))
     }
 
     /// Torn or corrupt?
@@ -280,24 +290,38 @@ impl Recovered {
         Ok(())
     }
 
-    fn continue_after(&mut self, found: &Found, header: &SegmentHeader, durable: Place, accepted: Place) {
-        if durable.end == FRAMES_START && !has_bug("a segment follows one of which nothing is durable") {
-            // Nothing says that this segment reached the disk at all, so nothing may rest on it: its successor takes
-            // its place, with all that it holds.
-            self.pin = header.prev;
-            self.absorbs = u32::try_from(self.next_seq - header.seq + u64::from(header.absorbs))
-                .expect("a job is not reopened four billion times without a sync");
-        } else {
-            self.pin =
-                Pin { seq: found.seq, end: durable.end, chain: durable.chain, next_lsn: durable.next_lsn };
+    /// Decides how to go on: where the new segment takes over, and what it writes again. Segments before `kept` stay.
+    fn continue_after(
+        &mut self,
+        path: &[(&Found, &SegmentHeader)],
+        kept: usize,
+        (durable, end): (Place, Place),
+    ) {
+        let Some((last, &(found, header))) = path.iter().enumerate().next_back() else { return };
+        // Somebody may still be making one of those: a segment must not claim to replace what it has not taken in.
+        let unknown = self.report.skipped_segments.last().copied().unwrap_or(0);
+        let unknown =
+            if has_bug("a segment claims to replace what it has not taken in") { 0 } else { unknown };
+        let begun_after = path.iter().position(|(_, header)| header.seq > unknown).unwrap_or(path.len());
+        let accepted = Accepted { path, end: end.end, kept: kept.max(begun_after) };
+        // If nothing says that the last segment reached the disk at all, nothing may rest on it.
+        let is_void =
+            durable.end == FRAMES_START && !has_bug("a segment follows one of which nothing is durable");
+        let begun = if is_void { last } else { last + 1 };
+        // What was torn stays for whoever wants to look at it.
+        let first = if self.report.torn.is_none() { accepted.first_to_merge(begun) } else { begun };
+        if let Some((_, replaced)) = path.get(first) {
+            self.pin = replaced.prev;
+            self.absorbs = u32::try_from(self.next_seq - replaced.seq + u64::from(replaced.absorbs))
+                .expect("a job is not opened four billion times");
+            self.tails = accepted.tails(first);
+            return;
         }
-        let is_rewritten = durable.end < accepted.end && !has_bug("the suffix is not written again");
-        self.tail = is_rewritten.then(|| Tail {
-            path: found.path.clone(),
-            key: FrameKey::new(header.salt, header.epoch, header.seq),
-            from: durable.end,
-            to: accepted.end,
-        });
+        self.pin = Pin { seq: found.seq, end: durable.end, chain: durable.chain, next_lsn: durable.next_lsn };
+        if durable.end < end.end && !has_bug("the suffix is not written again") {
+            let key = FrameKey::new(header.salt, header.epoch, header.seq);
+            self.tails = vec![Tail { path: found.path.clone(), key, from: durable.end, to: end.end }];
+        }
     }
 }
 

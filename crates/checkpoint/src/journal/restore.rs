@@ -70,6 +70,7 @@ fn load(
     let mut input = Input { file: file.as_ref(), offset: 0, sum: Xxh3::new() };
     let seed = u64::from_le_bytes(*head.job.first_chunk().expect("a uuid has 16 bytes"));
     let mut index = Index::new(seed);
+    index.expect(footer.counts.total().max(head.counts.total()));
     let Ok(done) = RoaringTreemap::deserialize_from(&*input.take(footer.ordinals_len)?) else {
         return Ok(None);
     };
@@ -94,26 +95,19 @@ fn footer(file: &dyn DiskFile, len: u64) -> io::Result<Option<Footer>> {
 /// Keys of one shard come in one piece into the index; false if they are not in order.
 fn take_keys(input: &mut Input<'_>, keys: u64, index: &mut Index) -> io::Result<bool> {
     const KEYS_READ: u64 = (READ_CHUNK / KEY_LEN) as u64;
-    let mut pending: Vec<Entry> = Vec::new();
-    let mut left = keys;
-    let mut is_sound = true;
+    let (mut bytes, mut pending): (Vec<u8>, Vec<Entry>) = (Vec::new(), Vec::new());
+    let (mut left, mut shard, mut is_sound) = (keys, 0, true);
     while left > 0 {
-        let bytes = input.take(left.min(KEYS_READ) * KEY_LEN as u64)?;
+        input.take_into(&mut bytes, left.min(KEYS_READ) * KEY_LEN as u64)?;
         left -= left.min(KEYS_READ);
-        let entries: Option<Vec<Entry>> = bytes
-            .chunks_exact(KEY_LEN)
-            .map(|bytes| Entry::from_bytes(bytes.first_chunk().expect("chunks have this length")))
-            .collect();
-        let Some(entries) = entries else {
-            is_sound = false;
-            continue;
-        };
-        for group in entries.chunk_by(|a, b| a.hash().shard() == b.hash().shard()) {
-            if pending.last().is_some_and(|last| last.hash().shard() != group[0].hash().shard()) {
+        for key in bytes.as_chunks::<KEY_LEN>().0 {
+            let Some(entry) = Entry::from_bytes(key) else { return Ok(false) };
+            if entry.hash().shard() != shard {
                 is_sound &= index.fill_keys(&pending);
                 pending.clear();
+                shard = entry.hash().shard();
             }
-            pending.extend_from_slice(group);
+            pending.push(entry);
         }
     }
     Ok(is_sound & index.fill_keys(&pending))
@@ -125,9 +119,9 @@ pub(crate) fn is_intact(file: &dyn DiskFile, len: u64) -> io::Result<bool> {
         return Ok(false);
     }
     let mut input = Input { file, offset: 0, sum: Xxh3::new() };
-    let end = len - SUM_LEN as u64;
+    let (end, mut bytes) = (len - SUM_LEN as u64, Vec::new());
     while input.offset < end {
-        input.take((end - input.offset).min(READ_CHUNK as u64))?;
+        input.take_into(&mut bytes, (end - input.offset).min(READ_CHUNK as u64))?;
     }
     input.is_summed()
 }
@@ -142,11 +136,17 @@ struct Input<'a> {
 impl Input<'_> {
     /// The next bytes; the caller has checked that the file is that long.
     fn take(&mut self, len: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-        read_exact_at(self.file, &mut bytes, self.offset)?;
-        self.offset += len;
-        self.sum.update(&bytes);
+        let mut bytes = Vec::new();
+        self.take_into(&mut bytes, len)?;
         Ok(bytes)
+    }
+
+    fn take_into(&mut self, bytes: &mut Vec<u8>, len: u64) -> io::Result<()> {
+        bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        read_exact_at(self.file, bytes, self.offset)?;
+        self.offset += len;
+        self.sum.update(bytes);
+        Ok(())
     }
 
     /// Whether the checksum that follows is that of all before.

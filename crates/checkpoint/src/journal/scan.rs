@@ -20,7 +20,7 @@ pub(crate) struct Found {
     pub(crate) seq: u64,
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
-    file: Arc<dyn DiskFile>,
+    pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) header: Result<SegmentHeader, HeaderFault>,
 }
 

@@ -8,9 +8,9 @@
 use super::lead::{Journal, lock};
 use super::restore;
 use crate::disk::{DiskFile, OpenMode, write_all_at};
-use crate::format::snapshot::{Footer, KEY_LEN, UNFINISHED, file_name, parse_file_name};
+use crate::format::snapshot::{Footer, KEY_LEN, SnapshotPlace, UNFINISHED, file_name, parse_file_name};
 use crate::index::copy::{IndexCopy, LASTING_FLAGS};
-use crate::limits::{SNAPSHOT_CLOSE_SHARE, SNAPSHOT_WRITE};
+use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_CLOSE_SHARE, SNAPSHOT_WRITE};
 use crate::seeded::has_bug;
 use crate::{StoreError, clock};
 use std::path::Path;
@@ -49,9 +49,9 @@ impl Snapshots {
         self.behind.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Snapshots never take more bytes than the journal between them.
+    /// A long one is worth waiting for, but reading what came after it takes longer than reading it.
     fn interval(&self) -> u64 {
-        self.after_bytes.max(self.last_len.load(Ordering::Relaxed))
+        self.after_bytes.max((self.last_len.load(Ordering::Relaxed) / 2).min(SNAPSHOT_BYTES_MAX))
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -144,7 +144,7 @@ impl Journal {
         if !has_bug("a snapshot holds what is not durable") {
             self.make_durable(lsn)?;
         }
-        self.publish(&path, lsn)?;
+        self.publish(&path, lsn, &place)?;
         self.snapshots.last_len.store(len, Ordering::Relaxed);
         self.snapshots.behind.fetch_sub(appended, Ordering::Relaxed);
         Ok(lsn)
@@ -220,7 +220,7 @@ impl Journal {
     }
 
     /// Names the snapshot, lets HEAD name it, and removes those that no slot of HEAD can name any more.
-    fn publish(&self, unfinished: &Path, lsn: u64) -> Result<(), StoreError> {
+    fn publish(&self, unfinished: &Path, lsn: u64, place: &SnapshotPlace) -> Result<(), StoreError> {
         let path = self.dir.join(file_name(lsn));
         self.disk.rename(unfinished, &path).map_err(|error| StoreError::io("rename to", &path, error))?;
         if !has_bug("no directory sync after a snapshot was named") {
@@ -231,6 +231,10 @@ impl Journal {
         }
         let previous = {
             let mut head = lock(&self.head);
+            if !lock(&self.chain).links.iter().any(|link| link.seq == place.seq) {
+                // Its segment was replaced meanwhile. HEAD does not name it, so nobody reads it.
+                return Err(StoreError::Indeterminate);
+            }
             let previous = head.head.snapshot_lsn;
             let updated = head.update(|head| head.snapshot_lsn = lsn);
             drop(head);

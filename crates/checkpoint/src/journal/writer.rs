@@ -4,7 +4,7 @@ use super::group::State;
 use super::lead::{Journal, lock};
 use crate::batch::Batch;
 use crate::limits::{GROUP_BYTES_CUT, HEAD_INTERVAL_IDLE, QUEUE_BYTES_MAX};
-use crate::{StoreError, clock};
+use crate::{Durability, StoreError, clock};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -129,7 +129,11 @@ impl Journal {
             return Next::Wait(now.checked_add(self.idle));
         }
         if !state.forming.is_empty() {
-            let until = state.forming.since + state.linger();
+            let linger = match self.durability {
+                Durability::EachItem => Duration::ZERO,
+                _ => state.linger(),
+            };
+            let until = state.forming.since + linger;
             let is_due = state.closing.is_some()
                 || state.flush
                 || state.forming.frame.len() >= GROUP_BYTES_CUT
@@ -146,7 +150,7 @@ impl Journal {
         if self.idle == Duration::MAX {
             return Next::Wait(None);
         }
-        let mark_at = state.is_unmarked.then(|| state.last_sync + self.idle);
+        let mark_at = state.is_unmarked.then(|| state.last_group + self.durability.idle(self.idle));
         // HEAD may only follow the mark: a reader then finds both or neither.
         let head_at =
             (state.is_head_stale && !state.is_unmarked).then(|| state.last_head + HEAD_INTERVAL_IDLE);
