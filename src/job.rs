@@ -11,9 +11,10 @@ use crate::states::States;
 use crate::{JobControl, JobError, JobHandle, plan, spec, suspects};
 use cofferdam_checkpoint::{CommitEvent, Durability, JobStore, Store, StoreOptions};
 use cofferdam_ipc::Codec;
-use cofferdam_isolation::{ChildExecutor, ChildSettings, ThreadExecutor, ThreadSettings, WorkerProgram};
+use cofferdam_isolation::recorder::SLOTS_MAX;
+use cofferdam_isolation::{ChildExecutor, ChildSettings, Run, ThreadExecutor, ThreadSettings, WorkerProgram};
 use cofferdam_pipeline_core::{
-    Executor, FailureBudget, ItemSource, Keying, Policy, Processor, RetryPolicy, Supervisor, WorkerSink,
+    Executor, FailureBudget, ItemSource, Keying, Policy, RetryPolicy, Supervisor, Task, WorkerSink,
 };
 use std::ffi::OsString;
 use std::marker::PhantomData;
@@ -62,7 +63,7 @@ pub enum OnDifference {
 }
 
 /// A batch about to be run: everything but the processor, the store, the name and the configuration has a default.
-pub struct Job<P: Processor> {
+pub struct Job<P: Task> {
     store: PathBuf,
     name: String,
     config: P::Config,
@@ -77,7 +78,7 @@ pub struct Job<P: Processor> {
     stack_bytes: usize,
 }
 
-impl<P: Processor> Job<P> {
+impl<P: Task> Job<P> {
     /// A job called `name` in the store at `store`, a directory that is created when it is not there.
     pub fn new(store: impl Into<PathBuf>, name: impl Into<String>, config: P::Config) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -90,7 +91,7 @@ impl<P: Processor> Job<P> {
             on_existing: OnExisting::default(),
             on_difference: OnDifference::default(),
             codec: Codec::Bincode,
-            policy: Policy { workers, ..Policy::default() },
+            policy: Policy { workers, slots_per_worker: slots_of::<P>(P::SLOTS), ..Policy::default() },
             program: WorkerProgram::CurrentExe,
             env: Vec::new(),
             store_options: StoreOptions::default(),
@@ -102,6 +103,13 @@ impl<P: Processor> Job<P> {
     #[must_use]
     pub fn workers(mut self, workers: u32) -> Self {
         self.policy.workers = NonZeroU32::new(workers).unwrap_or(NonZeroU32::MIN);
+        self
+    }
+
+    /// Items that each worker works on at a time, 1 to 64; for [`crate::Concurrent`] processors alone, of which 16 are the default.
+    #[must_use]
+    pub fn items_at_once(mut self, items: u32) -> Self {
+        self.policy.slots_per_worker = slots_of::<P>(items);
         self
     }
 
@@ -120,7 +128,7 @@ impl<P: Processor> Job<P> {
         self
     }
 
-    /// The wall time from a worker's spawn to the end of [`Processor::start`]. Default: 60 s.
+    /// The wall time from a worker's spawn to the end of [`crate::Processor::start`]. Default: 60 s.
     #[must_use]
     pub fn start_wall_max(mut self, limit: Duration) -> Self {
         self.policy.start_wall_max = limit;
@@ -165,7 +173,8 @@ impl<P: Processor> Job<P> {
     /// All knobs at once; replaces what other methods set before.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+        let slots_per_worker = slots_of::<P>(policy.slots_per_worker.get());
+        self.policy = Policy { slots_per_worker, ..policy };
         self
     }
 
@@ -204,7 +213,7 @@ impl<P: Processor> Job<P> {
         self
     }
 
-    /// The stack of the thread that runs [`Processor::process`], in bytes. Default: 8 MiB.
+    /// The stack of the thread that runs [`crate::Processor::process`], in bytes. Default: 8 MiB.
     #[must_use]
     pub fn stack_bytes(mut self, bytes: usize) -> Self {
         self.stack_bytes = bytes;
@@ -219,6 +228,7 @@ impl<P: Processor> Job<P> {
     pub fn start<S>(self, mut source: S) -> Result<JobHandle<P>, JobError>
     where
         S: ItemSource<Item = P::Item>,
+        P: Run<<P as Task>::Mode>,
     {
         let clock = Clock::start();
         let inbox = Arc::new(Inbox::default());
@@ -297,7 +307,10 @@ impl<P: Processor> Job<P> {
         }
     }
 
-    fn fleet(&self, inbox: &Arc<Inbox>) -> Result<Fleet, JobError> {
+    fn fleet(&self, inbox: &Arc<Inbox>) -> Result<Fleet, JobError>
+    where
+        P: Run<<P as Task>::Mode>,
+    {
         let to = inbox.clone();
         let sink: WorkerSink = Arc::new(move |worker, event| to.worker(worker, event));
         let mut config = Vec::new();
@@ -311,6 +324,7 @@ impl<P: Processor> Job<P> {
         let settings = ThreadSettings {
             codec: self.codec,
             config,
+            slots: self.policy.slots_per_worker.get(),
             stack_bytes: self.stack_bytes,
             start_wall_max: self.policy.start_wall_max,
             frame_payload_max: FRAME_PAYLOAD_MAX,
@@ -331,12 +345,19 @@ impl<P: Processor> Job<P> {
             codec: self.codec,
             config,
             env: self.env.clone(),
+            slots: self.policy.slots_per_worker.get(),
             stack_bytes: self.stack_bytes,
             start_wall_max: self.policy.start_wall_max,
             runtime_dir: None,
             frame_payload_max: FRAME_PAYLOAD_MAX,
         }
     }
+}
+
+/// Slots of a worker: as asked for where it works on many items at once, else one.
+fn slots_of<P: Task>(asked: u32) -> NonZeroU32 {
+    let most = if P::SLOTS > 1 { SLOTS_MAX } else { 1 };
+    NonZeroU32::new(asked.clamp(1, most)).unwrap_or(NonZeroU32::MIN)
 }
 
 /// The store tells the driver; it never waits for it.

@@ -27,9 +27,9 @@ pub use cofferdam_ipc::Codec;
 pub use cofferdam_isolation::{IsolationError, WorkerProgram};
 pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
-    Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget, FailureKind, Fingerprint, Interrupted,
-    ItemSource, Key, Keying, Policy, Processor, RestartBudget, RetryPolicy, SourceError, SourceItem,
-    StartContext, StateTooLong, dense, fallible, keyed, stream,
+    AsyncProcessor, Concurrent, Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget,
+    FailureKind, Fingerprint, Interrupted, ItemSource, Key, Keying, Policy, Processor, RestartBudget,
+    RetryPolicy, SourceError, SourceItem, StartContext, StateTooLong, Task, dense, fallible, keyed, stream,
 };
 pub use error::{AddError, JobError};
 pub use events::Events;

@@ -3,11 +3,11 @@
 use crate::JobError;
 use cofferdam_checkpoint::{JobSpec, Store};
 use cofferdam_ipc::Codec;
-use cofferdam_pipeline_core::{Keying, Processor};
+use cofferdam_pipeline_core::{Keying, Task};
 use serde_json::Value;
 
 /// The identity of a job of `P` with this configuration.
-pub(crate) fn spec_of<P: Processor>(
+pub(crate) fn spec_of<P: Task>(
     store: &Store,
     config: &P::Config,
     codec: Codec,

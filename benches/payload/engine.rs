@@ -59,6 +59,7 @@ impl NoStore {
             codec: Codec::Bincode,
             config: Vec::new(),
             env: Vec::new(),
+            slots: 1,
             stack_bytes: 8 << 20,
             start_wall_max: WAIT_MAX,
             runtime_dir: None,

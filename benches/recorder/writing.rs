@@ -83,6 +83,7 @@ impl Writing {
             codec: Codec::Bincode,
             config: Vec::new(),
             env: Vec::new(),
+            slots: 1,
             stack_bytes: 8 << 20,
             start_wall_max: WAIT_MAX,
             runtime_dir: None,

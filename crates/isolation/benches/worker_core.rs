@@ -91,6 +91,7 @@ fn worker<P: Processor<Config = ()>>() -> (ThreadExecutor, Receiver<WorkerEvent>
     let settings = ThreadSettings {
         codec: CODEC,
         config: Vec::new(),
+        slots: 1,
         stack_bytes: 8 << 20,
         start_wall_max: Duration::from_secs(60),
         frame_payload_max: 64 << 20,

@@ -20,4 +20,4 @@ pub use error::IsolationError;
 pub use orphans::{end_orphans, forget_records};
 pub use program::WorkerProgram;
 pub use thread::{ThreadExecutor, ThreadSettings};
-pub use worker::{Registration, has_worker_line, worker_entry};
+pub use worker::{Registration, Run, Runs, has_worker_line, worker_entry};

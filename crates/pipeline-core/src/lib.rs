@@ -20,6 +20,7 @@ mod processor;
 mod saved_state;
 mod source;
 pub mod supervisor;
+mod task;
 mod time;
 
 pub use buffer::{Buffer, BufferPool};
@@ -35,8 +36,9 @@ pub use identity::{Identities, KeyTable, OrdinalRun};
 pub use item::{Fingerprint, ItemIndex, Key, LeaseId, SlotNumber, WorkerId};
 pub use outcome::{Evidence, OutcomeKind};
 pub use policy::{FailureBudget, LeaseLimits, Policy, RestartBudget, RetryPolicy};
-pub use processor::Processor;
+pub use processor::{AsyncProcessor, Processor};
 pub use saved_state::{SAVED_STATE_BYTES_MAX, SavedState};
 pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, fallible, keyed, stream};
 pub use supervisor::Supervisor;
+pub use task::{Concurrent, ManyAtOnce, OneByOne, Task};
 pub use time::Time;

@@ -38,3 +38,45 @@ pub trait Processor: Sized + 'static {
     /// Called before a worker leaves in an orderly way.
     fn stop(&mut self) {}
 }
+
+/// What is done to each item where that is mostly waiting, for a network above all: one worker works on many items at once.
+///
+/// The futures of a worker share one thread and a tokio runtime with timers and sockets (`current_thread`), so what computes for
+/// long belongs into `spawn_blocking` or a [`Processor`]. A job runs it as [`crate::Concurrent`].
+///
+/// Blame is exact: a panic is charged to the item whose future panicked. When the process ends otherwise, all items that were
+/// open are suspects, and each is tried alone. An item that is cancelled, and all when the job stops, are dropped at their next
+/// `.await`, as tokio drops what it aborts; [`Context::check`] works, too.
+pub trait AsyncProcessor: Sized + 'static {
+    /// As [`Processor::NAME`].
+    const NAME: &'static str;
+    /// As [`Processor::VERSION`].
+    const VERSION: u32;
+    /// As [`Processor::Item`].
+    type Item: Serialize + DeserializeOwned + Send + 'static;
+    /// As [`Processor::Output`].
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+    /// As [`Processor::Config`].
+    type Config: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
+
+    /// Opens what all items of a worker share: clients, pools.
+    ///
+    /// # Errors
+    /// As [`Processor::start`].
+    fn start(config: Self::Config, cx: &StartContext<'_>) -> impl Future<Output = Result<Self, Failure>>;
+
+    /// Handles one item while others are under way.
+    ///
+    /// # Errors
+    /// As [`Processor::process`].
+    fn process(
+        &self,
+        item: Self::Item,
+        cx: &Context<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Failure>>;
+
+    /// Awaited before a worker leaves in an orderly way.
+    fn stop(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+}

@@ -14,5 +14,5 @@ mod worker;
 
 pub use executor::{ChildExecutor, WorkerRecord};
 pub use settings::ChildSettings;
-use shared::{RECORDER_SLOTS, Shared};
+use shared::Shared;
 pub(crate) use sweep::forget;

@@ -1,11 +1,11 @@
 //! One worker's life as seen from its host: a thread from the request to the verdict.
 
+use super::Shared;
 use super::inbound::{self, End};
 use super::outbound::{self, Outbound};
 use super::spawner::{Launch, Launched, SpawnerHandle};
 use super::verdict::{Findings, LastWords, Record, judge};
 use super::worker::Worker;
-use super::{RECORDER_SLOTS, Shared};
 use crate::protocol;
 use crate::recorder::{HostRecorder, text};
 use crate::sys::leader::Leader;
@@ -85,7 +85,8 @@ impl Session {
 
     fn launch(&self) -> io::Result<Running> {
         let born = crate::clock::now();
-        let recorder = Arc::new(HostRecorder::create(&self.shared.dir, self.worker.id, RECORDER_SLOTS)?);
+        let slots = self.shared.settings.slots;
+        let recorder = Arc::new(HostRecorder::create(&self.shared.dir, self.worker.id, slots)?);
         self.worker.set_recorder(recorder.clone());
         let (stream, child_end) = Stream::pair()?;
         self.worker.set_stream(stream.control());
@@ -196,7 +197,7 @@ impl Session {
             version: settings.version,
             slot: self.worker.slot.0,
             step: 0,
-            slots: RECORDER_SLOTS,
+            slots: settings.slots,
             recorder: files::path_to_bytes(recorder.recorder_path()),
             control: files::path_to_bytes(recorder.control_path()),
             stack_bytes: settings.stack_bytes as u64,

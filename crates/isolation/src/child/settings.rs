@@ -21,6 +21,8 @@ pub struct ChildSettings {
     pub config: Vec<u8>,
     /// Variables on top of the allow-list. A worker that has parsed hostile input can read them: no secrets.
     pub env: Vec<(OsString, OsString)>,
+    /// Items that a worker may have open at a time, where it is one of many at once; 1 to 64.
+    pub slots: u32,
     /// Stack of the thread that runs `process`.
     pub stack_bytes: usize,
     /// From spawn to the end of `Processor::start`; the handshake has at most a part of it.

@@ -17,9 +17,6 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// Items of one worker that may be inside `process` at a time.
-pub(super) const RECORDER_SLOTS: u32 = 1;
-
 /// Spare buffers for replies: some per worker are on their way to the store at any time.
 const SPARE_BUFFERS_MAX: usize = 64;
 

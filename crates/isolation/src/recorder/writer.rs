@@ -206,6 +206,11 @@ impl SlotRecorder {
         load(control, layout::PAUSE) != 0 || load(control, layout::INTERRUPT) != 0
     }
 
+    /// Whether the open item is to go no further: it is cancelled, or its worker is to stop at once.
+    pub(crate) fn is_to_end(&self) -> bool {
+        load(&self.recorder.control, layout::INTERRUPT) != 0 || self.is_cancelled()
+    }
+
     /// Whether the open item, and not only its worker, is to stop.
     fn is_cancelled(&self) -> bool {
         let cancelled =

@@ -2,10 +2,10 @@
 
 use super::ThreadSettings;
 use super::link::MemoryLink;
-use super::worker::{MemorySession, Run, ThreadWorker};
+use super::worker::{Run, ThreadWorker};
 use crate::IsolationError;
 use cofferdam_pipeline_core::{
-    Assignment, BufferPool, Executor, KillReason, LeaseId, Observation, Processor, SlotNumber, WorkerId,
+    Assignment, BufferPool, Executor, KillReason, LeaseId, Observation, SlotNumber, Task, WorkerId,
     WorkerSink,
 };
 use std::collections::HashMap;
@@ -41,11 +41,14 @@ impl ThreadExecutor {
     ///
     /// # Errors
     /// [`IsolationError::PanicAborts`] when a panic could not be caught.
-    pub fn new<P: Processor>(settings: ThreadSettings, sink: WorkerSink) -> Result<Self, IsolationError> {
+    pub fn new<P>(settings: ThreadSettings, sink: WorkerSink) -> Result<Self, IsolationError>
+    where
+        P: Task + crate::Run<<P as Task>::Mode>,
+    {
         settings.check(cfg!(panic = "abort"))?;
         Ok(Self {
             settings: Arc::new(settings),
-            run: MemorySession::run::<P>,
+            run: <P as crate::Run<P::Mode>>::RUNS.thread,
             sink,
             buffers: BufferPool::new(SPARE_BUFFERS_MAX, SPARE_BUFFER_BYTES_MAX),
             workers: HashMap::new(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// Hands events to the sink. Once the worker has exited nothing passes any more: an abandoned thread that comes back
 /// to life learns that nobody listens and leaves.
-pub(super) struct MemoryLink {
+pub(crate) struct MemoryLink {
     worker: WorkerId,
     sink: WorkerSink,
     buffers: Arc<BufferPool>,

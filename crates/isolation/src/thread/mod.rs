@@ -9,4 +9,5 @@ mod settings;
 mod worker;
 
 pub use executor::ThreadExecutor;
+pub(crate) use link::MemoryLink;
 pub use settings::ThreadSettings;

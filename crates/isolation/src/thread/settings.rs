@@ -11,6 +11,8 @@ pub struct ThreadSettings {
     pub codec: Codec,
     /// The encoded config.
     pub config: Vec<u8>,
+    /// Items that a worker may have open at a time, where it is one of many at once; 1 to 64.
+    pub slots: u32,
     /// Stack of a worker's thread.
     pub stack_bytes: usize,
     /// From spawn to the end of `Processor::start`.
@@ -37,6 +39,7 @@ mod tests {
         let mut settings = ThreadSettings {
             codec: Codec::Bincode,
             config: Vec::new(),
+            slots: 1,
             stack_bytes: 1 << 20,
             start_wall_max: Duration::from_secs(1),
             frame_payload_max: 1 << 20,

@@ -24,7 +24,7 @@ const HEARTBEAT: Duration = Duration::from_millis(100);
 /// Stack of the speaking thread, which runs the sink.
 const SPEAKER_STACK_BYTES: usize = 512 * 1024;
 
-pub(super) type MemorySession = Session<MemoryLink>;
+type MemorySession = Session<MemoryLink>;
 /// [`Session::run`] for one processor.
 pub(super) type Run = fn(&MemorySession, &[u8]) -> Left;
 
@@ -56,12 +56,13 @@ impl ThreadWorker {
         let session = Session::new(
             SessionSettings {
                 slot,
+                slots: settings.slots,
                 codec: settings.codec,
                 payload_max: settings.frame_payload_max,
                 reply_flush: REPLY_FLUSH,
                 heartbeat: HEARTBEAT,
             },
-            Recorder::in_memory(1),
+            Recorder::in_memory(settings.slots),
             link,
         );
         let (mail, inbox) = channel();

@@ -91,6 +91,7 @@ fn begin(role: &Role, registrations: &[Registration]) -> Result<Worker, Fatal> {
 fn settings(start: &Start, agreement: &Agreement) -> SessionSettings {
     SessionSettings {
         slot: SlotNumber(start.slot),
+        slots: start.slots,
         codec: agreement.codec,
         payload_max: agreement.limits.payload_max as usize,
         reply_flush: Duration::from_millis(start.reply_flush_ms.max(1).into()),

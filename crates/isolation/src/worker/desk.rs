@@ -30,6 +30,8 @@ pub(crate) struct Desk {
     waiting: VecDeque<Lease>,
     in_hand: Option<InHand>,
     pending: Pending,
+    /// Items under way that are no longer of the lease in hand, perhaps.
+    open: u32,
     stopping: bool,
 }
 
@@ -125,6 +127,27 @@ impl Desk {
         Some(Replies { lease: pending.lease.0, slot, offset: pending.offset, count })
     }
 
+    /// Whether the reply to this item can be kept behind those that are.
+    pub(crate) fn follows(&self, lease: LeaseId, offset: u32) -> bool {
+        let pending = &self.pending;
+        pending.count == 0 || (pending.lease == lease && pending.offset + pending.count == offset)
+    }
+
+    /// One of many items is under way.
+    pub(crate) fn opened(&mut self) {
+        self.open += 1;
+    }
+
+    /// It has ended.
+    pub(crate) fn closed(&mut self) {
+        self.open -= 1;
+    }
+
+    /// Whether an item might be claimed.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty() || self.in_hand.as_ref().is_some_and(|lease| lease.claimed < lease.end)
+    }
+
     /// No item is claimed any more.
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
@@ -137,6 +160,6 @@ impl Desk {
 
     /// Whether there is anything to do or to send.
     pub(crate) fn is_busy(&self) -> bool {
-        self.in_hand.is_some() || !self.waiting.is_empty() || self.pending.count > 0
+        self.in_hand.is_some() || !self.waiting.is_empty() || self.pending.count > 0 || self.open > 0
     }
 }

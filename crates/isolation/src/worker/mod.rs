@@ -4,6 +4,7 @@
 //! processor's thread works them off, and the ticker sends finished replies when the processor is busy elsewhere.
 
 mod child;
+mod concurrent;
 mod desk;
 mod entry;
 mod lease;
@@ -11,11 +12,13 @@ mod link;
 mod panics;
 mod registration;
 mod role;
+mod run;
 mod saving;
 mod session;
 
 pub use entry::{has_worker_line, worker_entry};
 pub use registration::Registration;
+pub use run::{Run, Runs};
 
 pub(crate) use lease::{Items, Lease, Saved};
 pub(crate) use link::{Link, LinkLost};

@@ -1,8 +1,8 @@
 //! The processors that a worker can be.
 
 use super::link::SocketLink;
-use super::{Left, Session};
-use cofferdam_pipeline_core::Processor;
+use super::{Left, Run, Session};
+use cofferdam_pipeline_core::Task;
 
 /// A processor that this executable knows how to run as a worker.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,10 @@ pub struct Registration {
 impl Registration {
     /// Registers `P` under its name and version.
     #[must_use]
-    pub const fn of<P: Processor>() -> Self {
-        Self { name: P::NAME, version: P::VERSION, run: Session::<SocketLink>::run::<P> }
+    pub const fn of<P>() -> Self
+    where
+        P: Task + Run<<P as Task>::Mode>,
+    {
+        Self { name: P::NAME, version: P::VERSION, run: <P as Run<P::Mode>>::RUNS.child }
     }
 }

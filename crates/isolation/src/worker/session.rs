@@ -7,16 +7,19 @@ use crate::protocol::Replies;
 use crate::recorder::{Phase, Recorder, SlotRecorder};
 use cofferdam_ipc::{Codec, CodecError};
 use cofferdam_pipeline_core::{
-    Context, EntryError, Failure, FailureKind, Instrument, Interrupted, LeaseId, Processor, SlotNumber,
-    StartContext, entries, push_entry_len,
+    Context, EntryError, Failure, Instrument, Interrupted, LeaseId, Processor, SlotNumber, StartContext,
+    entries, push_entry_len,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 /// How often the processor's thread looks whether a pause is over.
-const PAUSE_POLL: Duration = Duration::from_millis(10);
+pub(super) const PAUSE_POLL: Duration = Duration::from_millis(10);
 
 /// Bytes of finished replies that leave together at most, but for one more output.
 const BATCH_BYTES_MAX: usize = 32 * 1024;
@@ -25,13 +28,15 @@ const BATCH_BYTES_MAX: usize = 32 * 1024;
 const SLOT: u32 = 0;
 
 /// The longest varint before an entry.
-const ENTRY_LEN_MAX: usize = 5;
+pub(super) const ENTRY_LEN_MAX: usize = 5;
 
 /// What a session needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionSettings {
     /// The worker's place.
     pub(crate) slot: SlotNumber,
+    /// Items that may be inside `process` at a time, where the processor is one of many at once.
+    pub(crate) slots: u32,
     /// How items, outputs and the config are encoded.
     pub(crate) codec: Codec,
     /// The longest payload of one reply.
@@ -45,24 +50,26 @@ pub(crate) struct SessionSettings {
 /// See the module of workers: three threads around a desk.
 #[derive(Debug)]
 pub(crate) struct Session<L> {
-    settings: SessionSettings,
+    pub(super) settings: SessionSettings,
     /// Finished replies leave when they are this long; so is an output that leaves at once, alone.
-    batch_bytes: usize,
+    pub(super) batch_bytes: usize,
     recorder: Arc<Recorder>,
-    slot: SlotRecorder,
+    pub(super) slot: SlotRecorder,
     desk: Mutex<Desk>,
     /// Wakes the processor's thread: a lease came, or the worker is to leave.
     work: Condvar,
     /// Wakes the ticker: there is something to do.
     busy: Condvar,
-    saving: Saving,
+    /// Wakes a processor of many items at once.
+    waker: Mutex<Option<Waker>>,
+    pub(super) saving: Saving,
     /// Locked before the desk and while something is sent, so that replies leave in order.
     outgoing: Mutex<Outgoing<L>>,
 }
 
 #[derive(Debug)]
-struct Outgoing<L> {
-    link: L,
+pub(super) struct Outgoing<L> {
+    pub(super) link: L,
     /// Swapped with the desk's; empty between sends.
     bytes: Vec<u8>,
     /// The last message was sent.
@@ -101,6 +108,7 @@ impl<L: Link> Session<L> {
             desk: Mutex::default(),
             work: Condvar::new(),
             busy: Condvar::new(),
+            waker: Mutex::new(None),
             saving: Saving::default(),
             outgoing: Mutex::new(Outgoing { link, bytes: Vec::new(), has_ended: false }),
         })
@@ -113,6 +121,7 @@ impl<L: Link> Session<L> {
         desk.put(lease)?;
         drop(desk);
         self.work.notify_one();
+        self.wake();
         if !was_busy {
             self.busy.notify_one();
         }
@@ -131,6 +140,7 @@ impl<L: Link> Session<L> {
         self.recorder.set_phase(Phase::Stopping);
         self.desk().stop();
         self.work.notify_one();
+        self.wake();
     }
 
     /// The ticker: waits until the next tick is due.
@@ -191,9 +201,29 @@ impl<L: Link> Session<L> {
 
     /// The processor's thread, from beginning to end.
     pub(crate) fn run<P: Processor>(&self, config: &[u8]) -> Left {
+        self.live(
+            || {
+                P::start(
+                    self.read_config(config, P::NAME)?,
+                    &StartContext::new(&self.slot, self.settings.slot),
+                )
+            },
+            |processor: &mut P| {
+                self.work(processor)?;
+                processor.stop();
+                Ok(())
+            },
+        )
+    }
+
+    /// A processor's life: it starts, works until it is asked to leave, and says so.
+    pub(super) fn live<P: 'static>(
+        &self,
+        start: impl FnOnce() -> Result<P, Failure>,
+        work: impl FnOnce(&mut P) -> Result<(), LinkLost>,
+    ) -> Left {
         self.recorder.set_phase(Phase::Starting);
-        let started = catch_unwind(AssertUnwindSafe(|| self.start::<P>(config)));
-        let mut processor = match started {
+        let mut processor = match catch_unwind(AssertUnwindSafe(start)) {
             Ok(Ok(processor)) => processor,
             Ok(Err(failure)) => return self.start_failed(failure),
             Err(payload) => return self.panicked(payload, None, true),
@@ -201,9 +231,7 @@ impl<L: Link> Session<L> {
         let worked = catch_unwind(AssertUnwindSafe(|| {
             self.recorder.set_phase(Phase::Ready);
             self.outgoing().link.ready()?;
-            self.work(&mut processor)?;
-            processor.stop();
-            Ok::<_, LinkLost>(())
+            work(&mut processor)
         }));
         match worked {
             Ok(Ok(())) => {}
@@ -219,14 +247,14 @@ impl<L: Link> Session<L> {
         }
     }
 
-    fn start<P: Processor>(&self, config: &[u8]) -> Result<P, Failure> {
-        let config = self.settings.codec.decode(config).map_err(|error| {
-            Failure::fatal(format!("the worker cannot read the config of {}: {error}", P::NAME))
-        })?;
-        P::start(config, &StartContext::new(&self.slot, self.settings.slot))
+    pub(super) fn read_config<C: DeserializeOwned>(&self, config: &[u8], name: &str) -> Result<C, Failure> {
+        self.settings
+            .codec
+            .decode(config)
+            .map_err(|error| Failure::fatal(format!("the worker cannot read the config of {name}: {error}")))
     }
 
-    fn start_failed(&self, failure: Failure) -> Left {
+    pub(super) fn start_failed(&self, failure: Failure) -> Left {
         match self.say_last(|link| link.start_failed(failure.clone())) {
             Ok(()) => Left::StartFailed(failure),
             Err(lost) => self.host_lost(&lost),
@@ -320,16 +348,26 @@ impl<L: Link> Session<L> {
         output: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let codec = self.settings.codec;
-        let item = codec.decode(item).map_err(|error| unreadable_item::<P>(&error))?;
+        let item = codec.decode(item).map_err(|error| unreadable_item(P::NAME, &error))?;
         let value = processor.process(item, cx)?;
+        self.encode_output(&value, P::NAME, output)
+    }
+
+    /// Leaves the encoded value in `output`, behind room for its length.
+    pub(super) fn encode_output(
+        &self,
+        value: &impl Serialize,
+        name: &str,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         output.resize(ENTRY_LEN_MAX, 0);
-        codec.encode(&value, output).map_err(|error| {
-            Failure::invalid_input(format!("the output of {} cannot be encoded: {error}", P::NAME))
+        self.settings.codec.encode(value, output).map_err(|error| {
+            Failure::invalid_input(format!("the output of {name} cannot be encoded: {error}"))
         })?;
         let (len, max) =
             (output.len() - ENTRY_LEN_MAX, self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX));
         if len > max {
-            let why = format!("the output of {} has {len} bytes, the limit is {max}", P::NAME);
+            let why = format!("the output of {name} has {len} bytes, the limit is {max}");
             return Err(Failure::invalid_input(why));
         }
         Ok(())
@@ -347,19 +385,25 @@ impl<L: Link> Session<L> {
         Ok(claim)
     }
 
-    /// A large output leaves at once and is not copied into the others.
     fn settle_large(&self, lease: LeaseId, offset: u32, output: &mut [u8]) -> Result<Claim, LinkLost> {
         self.slot.close();
+        self.send_large(&mut self.outgoing(), (lease, SLOT, offset), output)?;
+        Ok(self.claim())
+    }
+
+    /// A large output leaves at once and is not copied into the others.
+    pub(super) fn send_large(
+        &self,
+        outgoing: &mut Outgoing<L>,
+        (lease, slot, offset): (LeaseId, u32, u32),
+        output: &mut [u8],
+    ) -> Result<(), LinkLost> {
         let mut prefix = Vec::with_capacity(ENTRY_LEN_MAX);
         push_entry_len(&mut prefix, output.len() - ENTRY_LEN_MAX);
         let start = ENTRY_LEN_MAX - prefix.len();
         output[start..ENTRY_LEN_MAX].copy_from_slice(&prefix);
-        let batch = Replies { lease: lease.0, slot: SLOT, offset, count: 1 };
-        let mut outgoing = self.outgoing();
-        self.flush(&mut outgoing)?;
-        outgoing.link.replies(batch, &output[start..])?;
-        drop(outgoing);
-        Ok(self.claim())
+        self.flush(outgoing)?;
+        outgoing.link.replies(Replies { lease: lease.0, slot, offset, count: 1 }, &output[start..])
     }
 
     fn settle_failed(
@@ -370,14 +414,23 @@ impl<L: Link> Session<L> {
         saved: Option<super::saving::Saved>,
     ) -> Result<Claim, LinkLost> {
         self.slot.close();
+        self.send_failed((lease, SLOT, offset), failure, saved)?;
+        Ok(self.claim())
+    }
+
+    /// A failure, behind the results that came before it and what its item saved.
+    pub(super) fn send_failed(
+        &self,
+        (lease, slot, offset): (LeaseId, u32, u32),
+        failure: Failure,
+        saved: Option<super::saving::Saved>,
+    ) -> Result<(), LinkLost> {
         let mut outgoing = self.outgoing();
         self.flush(&mut outgoing)?;
         if let Some(saved) = saved {
             outgoing.link.save_state(lease, offset, &saved.bytes)?;
         }
-        outgoing.link.failed(lease, SLOT, offset, failure)?;
-        drop(outgoing);
-        Ok(self.claim())
+        outgoing.link.failed(lease, slot, offset, failure)
     }
 
     fn claim(&self) -> Claim {
@@ -393,19 +446,34 @@ impl<L: Link> Session<L> {
         desk.claim()
     }
 
-    fn flush(&self, outgoing: &mut Outgoing<L>) -> Result<(), LinkLost> {
+    pub(super) fn flush(&self, outgoing: &mut Outgoing<L>) -> Result<(), LinkLost> {
         let Some(batch) = self.desk().take_pending(SLOT, &mut outgoing.bytes) else { return Ok(()) };
         let sent = outgoing.link.replies(batch, &outgoing.bytes);
         outgoing.bytes.clear();
         sent
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn outgoing(&self) -> MutexGuard<'_, Outgoing<L>> {
+    pub(super) fn outgoing(&self) -> MutexGuard<'_, Outgoing<L>> {
         self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what an open item saves, and sends it if it may.
+    pub(super) fn save(&self, lease: LeaseId, offset: u32, state: &[u8]) {
+        if self.saving.keep(lease, offset, state) {
+            let mut outgoing = self.outgoing();
+            let sent = self.flush(&mut outgoing).and_then(|()| self.send_states(&mut outgoing));
+            if let Err(lost) = sent {
+                tracing::debug!(%lost, "a state was not sent"); // the next message finds out, too
+            }
+        }
     }
 }
 
@@ -437,28 +505,22 @@ impl<L: Link> Instrument for Telemetry<'_, L> {
     }
 
     fn save_state(&self, state: &[u8]) {
-        let Some(offset) = self.session.slot.open_offset(self.lease) else { return }; // said after the item's end
-        if self.session.saving.keep(self.lease, offset, state) {
-            let mut outgoing = self.session.outgoing();
-            let sent =
-                self.session.flush(&mut outgoing).and_then(|()| self.session.send_states(&mut outgoing));
-            if let Err(lost) = sent {
-                tracing::debug!(%lost, "a state was not sent"); // the next message finds out, too
-            }
+        // Nothing for what is said after the item's end.
+        if let Some(offset) = self.session.slot.open_offset(self.lease) {
+            self.session.save(self.lease, offset, state);
         }
     }
 }
 
-fn next_entry<'a>(
+pub(super) fn next_entry<'a>(
     items: &mut impl Iterator<Item = Result<&'a [u8], EntryError>>,
 ) -> Result<&'a [u8], LinkLost> {
     let malformed = || LinkLost("a lease holds fewer items than it announces".into());
     items.next().ok_or_else(malformed)?.map_err(|error| LinkLost(error.into()))
 }
 
-fn unreadable_item<P: Processor>(error: &CodecError) -> Failure {
-    Failure::new(
-        FailureKind::InvalidInput,
-        format!("the worker cannot read an item of {}, was it built from other types? {error}", P::NAME),
-    )
+pub(super) fn unreadable_item(name: &str, error: &CodecError) -> Failure {
+    Failure::invalid_input(format!(
+        "the worker cannot read an item of {name}, was it built from other types? {error}"
+    ))
 }

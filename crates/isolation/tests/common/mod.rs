@@ -33,6 +33,7 @@ pub fn settings(config: &Config) -> ChildSettings {
         codec: Codec::Bincode,
         config: encoded,
         env: Vec::new(),
+        slots: 1,
         stack_bytes: 8 << 20,
         start_wall_max: Duration::from_secs(30),
         runtime_dir: None,

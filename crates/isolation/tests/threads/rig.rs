@@ -26,6 +26,7 @@ pub fn settings(config: Vec<u8>) -> ThreadSettings {
     ThreadSettings {
         codec: CODEC,
         config,
+        slots: 1,
         stack_bytes: 1 << 20,
         start_wall_max: Duration::from_secs(60),
         frame_payload_max: 1 << 20,

@@ -172,7 +172,9 @@ impl Supervisor {
             Addressed::Stranger => return self.violate(at, turn),
         };
         let lease = &mut self.workers[at].leases[lease_at];
-        if lease.take_back != TakeBack::Asked || from > lease.len || !lease.is_untouched_from(from) {
+        // All of them may be under way in other slots: then none is given back.
+        let from = from.min(lease.len);
+        if lease.take_back != TakeBack::Asked || !lease.is_untouched_from(from) {
             return self.violate(at, turn);
         }
         lease.take_back = TakeBack::Answered;

@@ -1,0 +1,336 @@
+//! An asynchronous processor at work: many items at once on the processor's thread.
+
+use super::session::{ENTRY_LEN_MAX, PAUSE_POLL, next_entry, unreadable_item};
+use super::{Lease, Left, Link, LinkLost, Saved, Session};
+use crate::recorder::SlotRecorder;
+use crate::worker::desk::Claim;
+use cofferdam_pipeline_core::{
+    AsyncProcessor, Context, Failure, Instrument, Interrupted, LeaseId, StartContext, entries,
+};
+use futures_util::future::{AbortHandle, Abortable, Aborted, FutureExt, LocalBoxFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::task::Poll;
+use std::time::Duration;
+
+/// How often a worker with open items looks whether one of them is to end.
+const CANCEL_POLL: Duration = Duration::from_millis(20);
+
+/// An item that a future has in hand.
+#[derive(Clone, Debug)]
+struct Open {
+    slot: SlotRecorder,
+    number: u32,
+    lease: LeaseId,
+    offset: u32,
+}
+
+/// How its future ended.
+enum Ending {
+    /// The encoded output, behind room for its length, or why there is none.
+    Done(Result<Vec<u8>, Failure>),
+    Panicked(Box<dyn Any + Send>),
+    Dropped,
+}
+
+/// The lease whose items are handed out.
+struct InHand {
+    lease: Lease,
+    /// Bytes of its entries that were read.
+    read: usize,
+    offset: u32,
+    saved_state: Option<Vec<u8>>,
+}
+
+/// The items under way, and the slots that are free.
+struct Crew<'a, L, P> {
+    session: &'a Session<L>,
+    processor: &'a P,
+    in_hand: Option<InHand>,
+    free: Vec<u32>,
+    open: Vec<(Open, AbortHandle)>,
+    futures: FuturesUnordered<LocalBoxFuture<'a, (Open, Ending)>>,
+}
+
+impl<L: Link> Session<L> {
+    /// The processor's thread, from beginning to end.
+    pub(crate) fn run_concurrent<P: AsyncProcessor>(&self, config: &[u8]) -> Left {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return self.start_failed(Failure::fatal(format!("no runtime: {error}"))),
+        };
+        let start = || runtime.block_on(self.start_concurrent::<P>(config));
+        self.live(start, |processor: &mut P| {
+            runtime.block_on(async {
+                self.work_concurrently(processor).await?;
+                processor.stop().await;
+                Ok(())
+            })
+        })
+    }
+
+    async fn start_concurrent<P: AsyncProcessor>(&self, config: &[u8]) -> Result<P, Failure> {
+        let config = self.read_config(config, P::NAME)?;
+        P::start(config, &StartContext::new(&self.slot, self.settings.slot)).await
+    }
+
+    /// Works off leases until the worker is asked to leave.
+    async fn work_concurrently<P: AsyncProcessor>(&self, processor: &P) -> Result<(), LinkLost> {
+        let mut crew = Crew {
+            session: self,
+            processor,
+            in_hand: None,
+            free: (0..self.settings.slots).rev().collect(),
+            open: Vec::new(),
+            futures: FuturesUnordered::new(),
+        };
+        loop {
+            crew.begin_what_can_begin()?;
+            if crew.open.is_empty() && self.desk().is_stopping() {
+                return self.flush(&mut self.outgoing());
+            }
+            if let Some((open, ending)) = crew.wait().await {
+                crew.end(&open, ending)?;
+            }
+            crew.drop_what_is_to_end();
+        }
+    }
+
+    /// Wakes the crew: a lease came, or the worker is to leave.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
+    fn begin_what_can_begin(&mut self) -> Result<(), LinkLost> {
+        while let Some(number) = self.free.pop() {
+            let Some((lease, offset, attempt, item, saved_state)) = self.next_item()? else {
+                self.free.push(number);
+                return Ok(());
+            };
+            let open = Open { slot: self.session.recorder().slot(number), number, lease, offset };
+            open.slot.open(lease, offset);
+            let future = self.attempt(open.clone(), attempt, item, saved_state);
+            let (abort, registration) = AbortHandle::new_pair();
+            self.open.push((open.clone(), abort));
+            self.futures.push(
+                async move {
+                    let ended = AssertUnwindSafe(Abortable::new(future, registration)).catch_unwind().await;
+                    let ending = match ended {
+                        Ok(Ok(done)) => Ending::Done(done),
+                        Ok(Err(Aborted)) => Ending::Dropped,
+                        Err(payload) => Ending::Panicked(payload),
+                    };
+                    (open, ending)
+                }
+                .boxed_local(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Claims an item, unless there is none, or none may be opened now.
+    #[expect(clippy::type_complexity, reason = "an item and where it came from, taken apart at once")]
+    fn next_item(
+        &mut self,
+    ) -> Result<Option<(LeaseId, u32, u32, Result<P::Item, Failure>, Option<Vec<u8>>)>, LinkLost> {
+        let mut desk = self.session.desk();
+        if desk.is_stopping() || self.session.slot.is_held() {
+            return Ok(None);
+        }
+        loop {
+            let in_hand = match &mut self.in_hand {
+                Some(in_hand) => in_hand,
+                none => match desk.take_lease() {
+                    Some(lease) => none.insert(InHand::new(lease)?),
+                    None => return Ok(None),
+                },
+            };
+            match desk.claim() {
+                Claim::Stop => return Ok(None),
+                Claim::LeaseDone => self.in_hand = None,
+                Claim::Item => {
+                    desk.opened();
+                    let codec = self.session.settings.codec;
+                    let bytes = in_hand.next()?;
+                    let item = codec.decode(bytes).map_err(|error| unreadable_item(P::NAME, &error));
+                    let offset = in_hand.offset - 1;
+                    let lease = &in_hand.lease;
+                    return Ok(Some((lease.id, offset, lease.attempt, item, in_hand.saved_state.take())));
+                }
+            }
+        }
+    }
+
+    async fn attempt_of(
+        session: &'a Session<L>,
+        processor: &'a P,
+        open: Open,
+        attempt: u32,
+        item: P::Item,
+        saved_state: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, Failure> {
+        let telemetry = SlotTelemetry { session, open };
+        let cx =
+            Context::new(&telemetry, attempt, session.settings.slot).with_saved_state(saved_state.as_deref());
+        let value = processor.process(item, &cx).await?;
+        let mut output = Vec::new();
+        session.encode_output(&value, P::NAME, &mut output)?;
+        Ok(output)
+    }
+
+    fn attempt(
+        &self,
+        open: Open,
+        attempt: u32,
+        item: Result<P::Item, Failure>,
+        saved_state: Option<Vec<u8>>,
+    ) -> impl Future<Output = Result<Vec<u8>, Failure>> + use<'a, L, P> {
+        let (session, processor) = (self.session, self.processor);
+        async move { Self::attempt_of(session, processor, open, attempt, item?, saved_state).await }
+    }
+
+    /// Waits until a future has ended, there is work for a free slot, the worker is to leave, or it is time to look around.
+    async fn wait(&mut self) -> Option<(Open, Ending)> {
+        let session = self.session;
+        let is_held = session.slot.is_held();
+        let period = if is_held { PAUSE_POLL } else { CANCEL_POLL };
+        let mut look = (is_held || !self.open.is_empty()).then(|| Box::pin(tokio::time::sleep(period)));
+        poll_fn(|cx| {
+            if let Poll::Ready(Some(ended)) = self.futures.poll_next_unpin(cx) {
+                return Poll::Ready(Some(ended));
+            }
+            // Before the desk is looked at: what comes after that look wakes this.
+            *session.waker() = Some(cx.waker().clone());
+            let has_work = !self.free.is_empty() && !is_held && session.desk().has_waiting();
+            let is_to_leave = self.open.is_empty() && session.desk().is_stopping();
+            let is_time = look.as_mut().is_some_and(|look| look.as_mut().poll(cx).is_ready());
+            if has_work || is_to_leave || is_time { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Cancelled items, and all when the worker is to stop at once, go no further.
+    fn drop_what_is_to_end(&self) {
+        for (open, abort) in &self.open {
+            if open.slot.is_to_end() {
+                abort.abort();
+            }
+        }
+    }
+
+    fn end(&mut self, open: &Open, ending: Ending) -> Result<(), LinkLost> {
+        self.open.retain(|(other, _)| other.number != open.number);
+        let session = self.session;
+        let saved = session.saving.take(open.lease, open.offset);
+        let settled = match ending {
+            Ending::Panicked(payload) => {
+                // The others are not to blame: only this item stays open for the host to find.
+                self.open.iter().for_each(|(other, _)| other.slot.close());
+                resume_unwind(payload)
+            }
+            Ending::Done(Ok(mut output)) => session.settle_any(open, &mut output),
+            Ending::Done(Err(failure)) => session.settle_failed_any(open, failure, saved),
+            Ending::Dropped => {
+                let failure = Failure::from(Interrupted);
+                session.settle_failed_any(open, failure, saved)
+            }
+        };
+        session.desk().closed();
+        self.free.push(open.number);
+        settled
+    }
+}
+
+impl<L: Link> Session<L> {
+    /// An output in whatever order.
+    fn settle_any(&self, open: &Open, output: &mut [u8]) -> Result<(), LinkLost> {
+        open.slot.close();
+        let mut outgoing = self.outgoing();
+        if output.len() >= self.batch_bytes {
+            return self.send_large(&mut outgoing, (open.lease, open.number, open.offset), output);
+        }
+        if !self.desk().follows(open.lease, open.offset) {
+            self.flush(&mut outgoing)?;
+        }
+        let len = self.desk().push(open.lease, open.offset, &output[ENTRY_LEN_MAX..]);
+        if len >= self.batch_bytes { self.flush(&mut outgoing) } else { Ok(()) }
+    }
+
+    fn settle_failed_any(
+        &self,
+        open: &Open,
+        failure: Failure,
+        saved: Option<super::saving::Saved>,
+    ) -> Result<(), LinkLost> {
+        open.slot.close();
+        self.send_failed((open.lease, open.number, open.offset), failure, saved)
+    }
+}
+
+impl InHand {
+    fn new(lease: Lease) -> Result<Self, LinkLost> {
+        let (mut read, mut saved_state) = (0, None);
+        match &lease.saved_state {
+            Saved::Nothing => {}
+            Saved::Received => {
+                let bytes = next_entry(&mut entries(lease.bytes()))?;
+                read = end_of(lease.bytes(), bytes);
+                saved_state = Some(bytes.to_vec());
+            }
+            Saved::Shared(state) => saved_state = Some(state.to_vec()),
+        }
+        Ok(Self { lease, read, offset: 0, saved_state })
+    }
+
+    /// The next item's bytes.
+    fn next(&mut self) -> Result<&[u8], LinkLost> {
+        let rest = &self.lease.bytes()[self.read..];
+        let item = next_entry(&mut entries(rest))?;
+        self.read += end_of(rest, item);
+        self.offset += 1;
+        Ok(item)
+    }
+}
+
+/// Where `part`, which lies in `whole`, ends in it.
+fn end_of(whole: &[u8], part: &[u8]) -> usize {
+    part.as_ptr().addr() + part.len() - whole.as_ptr().addr()
+}
+
+/// What one of many items says: the business of its slot, but for what it saves.
+struct SlotTelemetry<'a, L> {
+    session: &'a Session<L>,
+    open: Open,
+}
+
+impl<L: Link> Instrument for SlotTelemetry<'_, L> {
+    fn progress(&self, done: u64, total: u64) {
+        self.open.slot.progress(done, total);
+    }
+
+    fn stage(&self, name: &str) {
+        self.open.slot.stage(name);
+    }
+
+    fn message(&self, text: &str) {
+        self.open.slot.message(text);
+    }
+
+    fn breadcrumb(&self, text: &str) {
+        self.open.slot.breadcrumb(text);
+    }
+
+    fn check(&self) -> Result<(), Interrupted> {
+        self.open.slot.check()
+    }
+
+    fn save_state(&self, state: &[u8]) {
+        self.session.save(self.open.lease, self.open.offset, state);
+    }
+}
