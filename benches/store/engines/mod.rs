@@ -1,11 +1,8 @@
 //! What the store is held against: a bare loop, and databases that sync as it does.
 
-#[cfg(target_os = "linux")]
 mod fjall;
 mod raw;
-#[cfg(target_os = "linux")]
 mod redb;
-#[cfg(target_os = "linux")]
 mod sqlite;
 
 pub use raw::Raw;
@@ -28,9 +25,5 @@ pub struct Kind {
     pub read: fn(&Path) -> Result<u64, Failed>,
 }
 
-/// The databases. They are built for Linux alone.
-#[cfg(target_os = "linux")]
+/// The databases.
 pub const DATABASES: &[Kind] = &[sqlite::KIND, redb::KIND, fjall::KIND];
-/// The databases. They are built for Linux alone.
-#[cfg(not(target_os = "linux"))]
-pub const DATABASES: &[Kind] = &[];
