@@ -7,8 +7,8 @@ use crate::support::store::store;
 use std::path::Path;
 use std::time::Instant;
 
-/// One size of group. A figure is the mean of a round, so that what is put off and done at once later, such as SQLite's checkpoints, counts.
-/// Each of our commits is followed by the bare one, so that both see the same weather.
+/// One size of group. A figure is the mean of a round, so that what is put off and done later at once counts, such as SQLite's
+/// checkpoints. Each of our commits is followed by the bare one, so that both see the same weather.
 pub struct Commits {
     name: &'static str,
     records: usize,

@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench store [-- --json] [--quick] [--rounds N] [--only TEXT]`
 //!
-//! Outcomes of 200 bytes, in interleaved rounds; a figure is the median over the rounds, and of commits the mean in each. With `--json` one object a line: suite, case,
-//! value, unit.
+//! Outcomes of 200 bytes, in interleaved rounds; a figure is the median over the rounds, and of commits the mean in each. With `--json`
+//! one object a line: suite, case, value, unit.
 #![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod commits;
