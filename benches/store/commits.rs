@@ -1,5 +1,6 @@
-//! Blocking commits of one thread, in turns with the bare loop.
+//! Blocking commits of one thread, in turns with the bare loop and other stores.
 
+use crate::engines;
 use crate::journal::{OUTPUT_LEN, batch, job, outputs, segments};
 use crate::support::case::{Case, Failed, Figure};
 use crate::support::rounds::quantile;
@@ -9,16 +10,18 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Instant;
 
-/// One size of group: each commit is followed by the bare one, so that both see the same weather.
-pub struct Pair {
+/// One size of group: each commit is followed by the bare one and those of other stores, so that all see the same weather.
+pub struct Group {
     pub ours: &'static str,
     pub raw: &'static str,
+    /// In the order of [`engines::ALL`].
+    pub others: [&'static str; 3],
     pub bytes: &'static str,
     pub records: usize,
     pub commits: usize,
 }
 
-impl Case for Pair {
+impl Case for Group {
     fn name(&self) -> &'static str {
         self.ours
     }
@@ -29,6 +32,10 @@ impl Case for Pair {
         let outputs = outputs(self.records);
         let record = vec![7; self.records * OUTPUT_LEN];
         let mut file = zeros(&dir.path().join("raw"), self.commits * record.len())?;
+        let mut others = Vec::new();
+        for (name, open) in engines::ALL {
+            others.push((open(&dir.path().join(name))?, Vec::new()));
+        }
         let (mut ours, mut raw) = (Vec::new(), Vec::new());
         let mut half = 0;
         for round in 0..self.commits {
@@ -41,11 +48,17 @@ impl Case for Pair {
                 file.write_all(&record)?;
                 Ok(file.sync_data()?)
             })?);
+            for (engine, times) in &mut others {
+                times.push(micros(|| engine.commit(first, self.records as u64))?);
+            }
         }
         let records = (self.commits - self.commits / 2) * self.records;
         let bytes = (journal_bytes(dir.path())? - half) as f64 / records as f64;
         let figure = |case, values: &[f64]| Figure::new(case, quantile(values, 0.5), "us");
-        Ok(vec![figure(self.ours, &ours), figure(self.raw, &raw), Figure::new(self.bytes, bytes, "B")])
+        let mut figures =
+            vec![figure(self.ours, &ours), figure(self.raw, &raw), Figure::new(self.bytes, bytes, "B")];
+        figures.extend(self.others.iter().zip(&others).map(|(case, (_, times))| figure(case, times)));
+        Ok(figures)
     }
 }
 

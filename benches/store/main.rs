@@ -1,4 +1,5 @@
-//! What durable commits cost, beside a bare loop of one write and one sync into a file that was filled before.
+//! What durable commits cost, beside a bare loop of one write and one sync into a file that was filled before, and beside SQLite (WAL,
+//! synchronous FULL), redb (Immediate) and fjall (SyncData).
 //!
 //! `cargo bench --bench store [-- --json] [--quick] [--rounds N] [--only TEXT]`
 //!
@@ -7,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod commits;
+mod engines;
 mod journal;
 mod opening;
 mod reads;
@@ -39,12 +41,24 @@ fn main() -> Result<(), Failed> {
 fn cases(options: &Options) -> Result<Vec<Box<dyn Case>>, Failed> {
     let commits = options.items(400, 20) as usize;
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
-    for (records, [ours, raw, bytes]) in [
-        (1, ["commit1.ours", "commit1.raw", "bytes_per_record.1"]),
-        (100, ["commit100.ours", "commit100.raw", "bytes_per_record.100"]),
-        (512, ["commit512.ours", "commit512.raw", "bytes_per_record.512"]),
+    for (records, [ours, raw, bytes], others) in [
+        (
+            1,
+            ["commit1.ours", "commit1.raw", "bytes_per_record.1"],
+            ["commit1.sqlite", "commit1.redb", "commit1.fjall"],
+        ),
+        (
+            100,
+            ["commit100.ours", "commit100.raw", "bytes_per_record.100"],
+            ["commit100.sqlite", "commit100.redb", "commit100.fjall"],
+        ),
+        (
+            512,
+            ["commit512.ours", "commit512.raw", "bytes_per_record.512"],
+            ["commit512.sqlite", "commit512.redb", "commit512.fjall"],
+        ),
     ] {
-        cases.push(Box::new(commits::Pair { ours, raw, bytes, records, commits }));
+        cases.push(Box::new(commits::Group { ours, raw, others, bytes, records, commits }));
     }
     cases.push(Box::new(threads::Threads { commits }));
     let items = options.items(1_000_000, 20);
@@ -62,8 +76,10 @@ fn gates(report: &mut Report, measured: &Measured) {
     for (what, over, under, bound) in [
         ("commit1, raw over ours, paired", "commit1.raw", "commit1.ours", Bound::AtLeast(0.90)),
         ("commit100, raw over ours, paired", "commit100.raw", "commit100.ours", Bound::AtLeast(0.85)),
+        ("commit100, SQLite over ours, paired", "commit100.sqlite", "commit100.ours", Bound::AtLeast(2.0)),
         ("32 threads over one, paired", "threads32.ours", "threads32.one", Bound::AtLeast(10.0)),
         ("reopen1m, ours over crc, paired", "reopen1m.ours", "reopen1m.crc", Bound::AtMost(2.0)),
+        ("reopen1m, ours over SQLite, paired", "reopen1m.ours", "reopen1m.sqlite", Bound::AtMost(0.5)),
     ] {
         report.gate(what, measured.paired_ratio(over, under), bound);
     }

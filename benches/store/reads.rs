@@ -1,5 +1,6 @@
 //! Opening a store after a crash and reading it, and listing its jobs.
 
+use crate::engines;
 use crate::journal::{NAME, batch, job, outputs, segments, spec, store as open_store};
 use crate::support::case::{Case, Failed, Figure};
 use crate::support::store::store;
@@ -20,6 +21,7 @@ pub struct Reopen {
     dir: TempDir,
     /// Held open, so that it never closes in an orderly way.
     _job: JobStore,
+    others: TempDir,
 }
 
 impl Reopen {
@@ -30,7 +32,14 @@ impl Reopen {
         for first in (0..items).step_by(GROUP) {
             job.commit(batch(first, GROUP, &outputs)?)?;
         }
-        Ok(Self { items, dir, _job: job })
+        let others = store()?;
+        for (name, open) in engines::ALL {
+            let mut engine = open(&others.path().join(name))?;
+            for first in (0..items).step_by(GROUP) {
+                engine.commit(first, GROUP as u64)?;
+            }
+        }
+        Ok(Self { items, dir, _job: job, others })
     }
 
     fn is_done_ns(&self, job: &JobStore) -> f64 {
@@ -67,12 +76,40 @@ impl Case for Reopen {
         if read != self.items {
             return Err(format!("{read} of {} outcomes were read", self.items).into());
         }
-        Ok(vec![
+        let mut figures = vec![
             Figure::new("reopen1m.ours", ours.as_secs_f64(), "s"),
             Figure::new("reopen1m.crc", crc.as_secs_f64(), "s"),
             Figure::new("is_done_ns", self.is_done_ns(&job), "ns"),
-        ])
+        ];
+        let names = [
+            ("reopen1m.sqlite", "bytes_per_record.sqlite"),
+            ("reopen1m.redb", "bytes_per_record.redb"),
+            ("reopen1m.fjall", "bytes_per_record.fjall"),
+        ];
+        for ((name, open), (time, bytes)) in engines::ALL.into_iter().zip(names) {
+            let path = self.others.path().join(name);
+            let began = Instant::now();
+            let read = open(&path)?.iterate()?;
+            figures.push(Figure::new(time, began.elapsed().as_secs_f64(), "s"));
+            if read != self.items {
+                return Err(format!("{name}: {read} of {} outcomes were read", self.items).into());
+            }
+            figures.push(Figure::new(bytes, bytes_below(&path)? as f64 / self.items as f64, "B"));
+        }
+        Ok(figures)
     }
+}
+
+fn bytes_below(path: &Path) -> Result<u64, Failed> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() {
+        return Ok(metadata.len());
+    }
+    let mut sum = 0;
+    for entry in std::fs::read_dir(path)? {
+        sum += bytes_below(&entry?.path())?;
+    }
+    Ok(sum)
 }
 
 fn copy_dir(from: &Path, to: &Path) -> Result<(), Failed> {

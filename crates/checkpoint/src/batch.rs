@@ -219,6 +219,7 @@ impl<'a> Batch<'a> {
             }
             lsn += part.outcomes();
         }
+        index.accept(&undo);
         Ok(())
     }
 

@@ -116,7 +116,7 @@ impl Index {
             return Ok(());
         }
         let mut undo = Undo::default();
-        match record {
+        let taken = match record {
             Record::CompletedRun { first, count, .. } => self.insert_run(*first, *count, &mut undo),
             Record::Completed { item, .. } | Record::CompletedBlob { item, .. } => {
                 self.insert(*item, OutcomeKind::Completed, lsn, &mut undo)
@@ -141,10 +141,12 @@ impl Index {
                 Ok(())
             }
             Record::Other => Ok(()),
-        }
+        };
+        self.accept(&undo);
+        taken
     }
 
-    /// Completed ordinals; all or nothing.
+    /// Completed ordinals; all or nothing. See [`Self::accept`].
     pub(crate) fn insert_run(&mut self, first: u64, count: u32, undo: &mut Undo) -> Result<(), AlreadyDone> {
         if self.is_any_done(first, count) && !has_bug("an outcome is accepted twice") {
             return Err(AlreadyDone);
@@ -153,12 +155,11 @@ impl Index {
         let surplus = u64::from(has_bug("the done set is off by one"));
         self.done.insert_range(range.start + surplus..range.end + surplus);
         self.counts.completed += u64::from(count);
-        self.settle_run(range);
         undo.steps.push(UndoStep::Ordinals { first, count, kind: OutcomeKind::Completed });
         Ok(())
     }
 
-    /// One outcome; supersedes that of another fingerprint.
+    /// One outcome; supersedes that of another fingerprint. See [`Self::accept`].
     pub(crate) fn insert(
         &mut self,
         item: Item<'_>,
@@ -182,8 +183,20 @@ impl Index {
             }
         }
         *self.counts.of(kind) += 1;
-        self.settle(id);
         Ok(())
+    }
+
+    /// The steps will not be taken back: what only matters of items without an outcome is forgotten.
+    pub(crate) fn accept(&mut self, steps: &Undo) {
+        if self.notes.is_empty() && self.states.is_empty() {
+            return;
+        }
+        for step in &steps.steps {
+            match *step {
+                UndoStep::Ordinals { first, count, .. } => self.settle_run(first..first + u64::from(count)),
+                UndoStep::Key { hash, .. } => self.settle(KeyId::Hash(hash)),
+            }
+        }
     }
 
     /// Forgets what only matters of items without an outcome.
