@@ -15,6 +15,7 @@ mod role;
 mod run;
 mod saving;
 mod session;
+mod telemetry;
 
 pub use entry::{has_worker_line, worker_entry};
 pub use registration::Registration;

@@ -2,13 +2,13 @@
 
 use super::desk::{Claim, Desk, TooManyLeases};
 use super::saving::Saving;
+use super::telemetry::Telemetry;
 use super::{Lease, Link, LinkLost, Saved};
 use crate::protocol::Replies;
 use crate::recorder::{Phase, Recorder, SlotRecorder};
 use cofferdam_ipc::{Codec, CodecError};
 use cofferdam_pipeline_core::{
-    Context, EntryError, Failure, Instrument, Interrupted, LeaseId, Processor, SlotNumber, StartContext,
-    entries, push_entry_len,
+    Context, EntryError, Failure, LeaseId, Processor, SlotNumber, StartContext, entries, push_entry_len,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -230,6 +230,7 @@ impl<L: Link> Session<L> {
         };
         let worked = catch_unwind(AssertUnwindSafe(|| {
             self.recorder.set_phase(Phase::Ready);
+            self.recorder.beat(); // whoever is stopped from now on has had a heartbeat
             self.outgoing().link.ready()?;
             work(&mut processor)
         }));
@@ -473,41 +474,6 @@ impl<L: Link> Session<L> {
             if let Err(lost) = sent {
                 tracing::debug!(%lost, "a state was not sent"); // the next message finds out, too
             }
-        }
-    }
-}
-
-/// What a processor says while it works on an item: the recorder's business, but for what it saves.
-struct Telemetry<'a, L> {
-    session: &'a Session<L>,
-    lease: LeaseId,
-}
-
-impl<L: Link> Instrument for Telemetry<'_, L> {
-    fn progress(&self, done: u64, total: u64) {
-        self.session.slot.progress(done, total);
-    }
-
-    fn stage(&self, name: &str) {
-        self.session.slot.stage(name);
-    }
-
-    fn message(&self, text: &str) {
-        self.session.slot.message(text);
-    }
-
-    fn breadcrumb(&self, text: &str) {
-        self.session.slot.breadcrumb(text);
-    }
-
-    fn check(&self) -> Result<(), Interrupted> {
-        self.session.slot.check()
-    }
-
-    fn save_state(&self, state: &[u8]) {
-        // Nothing for what is said after the item's end.
-        if let Some(offset) = self.session.slot.open_offset(self.lease) {
-            self.session.save(self.lease, offset, state);
         }
     }
 }
