@@ -25,6 +25,8 @@ struct Waiting {
     worker_events: usize,
     /// Items among `arrived` that are to be cancelled: the same one twice must not fill the memory.
     cancelled: HashSet<Key>,
+    /// Writers that are held: to wake nobody costs a system call.
+    held: u32,
     woken: bool,
     closed: bool,
 }
@@ -42,7 +44,9 @@ impl Inbox {
     pub fn worker(&self, worker: WorkerId, event: WorkerEvent) {
         let mut waiting = self.lock();
         while waiting.worker_events >= WORKER_EVENTS_MAX && !waiting.closed {
+            waiting.held += 1;
             waiting = self.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.held -= 1;
         }
         waiting.worker_events += 1;
         self.push(waiting, Input::Worker(worker, event));
@@ -104,7 +108,9 @@ impl Inbox {
         waiting.woken = false;
         waiting.worker_events = 0;
         waiting.cancelled.clear();
-        self.room.notify_all();
+        if waiting.held > 0 {
+            self.room.notify_all();
+        }
         std::mem::take(&mut waiting.arrived)
     }
 

@@ -120,6 +120,14 @@ impl<P: Processor> Job<P> {
         self
     }
 
+    /// How long an open item may go on without a new stage, progress, message or breadcrumb; beyond it the worker is killed and
+    /// the item charged, as `stalled`. For processors that report. Looked at about twenty times a second. Default: none.
+    #[must_use]
+    pub fn item_stall_max(mut self, limit: Duration) -> Self {
+        self.policy.item_stall_max = Some(limit);
+        self
+    }
+
     /// The wall time from a worker's spawn to the end of [`Processor::start`]. Default: 60 s.
     #[must_use]
     pub fn start_wall_max(mut self, limit: Duration) -> Self {

@@ -18,6 +18,8 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Progress {
     durable_lsn: u64,
+    /// Threads that wait for a change: to wake nobody costs a system call.
+    waiting: u32,
     ended: Option<Result<Report, EngineStopped>>,
     wakers: Vec<Waker>,
 }
@@ -36,8 +38,12 @@ impl Shared {
     }
 
     pub fn set_durable(&self, lsn: u64) {
-        self.lock().durable_lsn = lsn;
-        self.changed.notify_all();
+        let mut progress = self.lock();
+        progress.durable_lsn = lsn;
+        if progress.waiting > 0 {
+            drop(progress);
+            self.changed.notify_all();
+        }
     }
 
     /// The last word on the job; later ones are ignored.
@@ -63,24 +69,22 @@ impl Shared {
 
     /// Waits until more than `lsn` is durable (`true`) or the job is over with nothing more (`false`).
     pub fn wait_for_durable(&self, lsn: u64) -> bool {
-        let progress = self.lock();
-        let nothing = |p: &mut Progress| p.durable_lsn <= lsn && p.ended.is_none();
-        self.changed.wait_while(progress, nothing).unwrap_or_else(PoisonError::into_inner).durable_lsn > lsn
+        self.wait_while(|p| p.durable_lsn <= lsn && p.ended.is_none()).durable_lsn > lsn
     }
 
     pub fn wait(&self) -> Result<Report, JobError> {
-        let progress = self.lock();
-        let progress =
-            self.changed.wait_while(progress, |p| p.ended.is_none()).unwrap_or_else(PoisonError::into_inner);
+        let progress = self.wait_while(|p| p.ended.is_none());
         answer(progress.ended.as_ref()).expect("waited until the job had ended")
     }
 
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<Report, JobError>> {
-        let progress = self.lock();
-        let (progress, _) = self
+        let mut progress = self.lock();
+        progress.waiting += 1;
+        let (mut progress, _) = self
             .changed
             .wait_timeout_while(progress, timeout, |p| p.ended.is_none())
             .unwrap_or_else(PoisonError::into_inner);
+        progress.waiting -= 1;
         answer(progress.ended.as_ref())
     }
 
@@ -95,6 +99,15 @@ impl Shared {
                 Poll::Pending
             }
         }
+    }
+
+    fn wait_while(&self, condition: impl FnMut(&mut Progress) -> bool) -> MutexGuard<'_, Progress> {
+        let mut progress = self.lock();
+        progress.waiting += 1;
+        let mut progress =
+            self.changed.wait_while(progress, condition).unwrap_or_else(PoisonError::into_inner);
+        progress.waiting -= 1;
+        progress
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {

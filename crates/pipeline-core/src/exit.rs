@@ -13,6 +13,11 @@ pub enum TimeLimit {
     Start,
     /// Asked to stop and did not within the grace.
     Stop,
+    /// One item went on without a sign: no new stage, progress, message or breadcrumb.
+    Stall,
+    /// The whole worker stood still: not even its heartbeat, which has a thread of its own, went on. Somebody stopped the
+    /// process (SIGSTOP, a debugger, a freezer).
+    Heartbeat,
 }
 
 /// Why we killed a worker; recorded before the kill, so that it is never mistaken for somebody else's.
@@ -102,6 +107,8 @@ impl Exit {
             Self::TimedOut { limit: TimeLimit::Item, .. } => "time-limit".into(),
             Self::TimedOut { limit: TimeLimit::Start, .. } => "start-time-limit".into(),
             Self::TimedOut { limit: TimeLimit::Stop, .. } => "stop-time-limit".into(),
+            Self::TimedOut { limit: TimeLimit::Stall, .. } => "stalled".into(),
+            Self::TimedOut { limit: TimeLimit::Heartbeat, .. } => "no-heartbeat".into(),
             Self::ProtocolViolation(_) => "protocol-violation".into(),
             Self::SpawnFailed(_) => "spawn-failed".into(),
             Self::StartFailed(_) => "start-failed".into(),
@@ -111,10 +118,15 @@ impl Exit {
         }
     }
 
-    /// Whether this is a SIGKILL or SIGTERM of unknown origin, which charges nobody.
+    /// Whether somebody outside did this, which charges nobody: a SIGKILL or SIGTERM of unknown origin, or a worker that was
+    /// stopped as a whole until its heartbeat's limit.
     #[must_use]
     pub fn is_foreign_kill(&self) -> bool {
-        matches!(self, Self::Signal { name: "SIGKILL" | "SIGTERM", .. })
+        matches!(
+            self,
+            Self::Signal { name: "SIGKILL" | "SIGTERM", .. }
+                | Self::TimedOut { limit: TimeLimit::Heartbeat, .. }
+        )
     }
 
     /// Whether a kill of ours ended it for a reason that no item is to blame for.
@@ -145,6 +157,10 @@ impl fmt::Display for Exit {
             Self::TimedOut { limit: TimeLimit::Item, after } => write!(f, "no result after {after:?}"),
             Self::TimedOut { limit: TimeLimit::Start, after } => write!(f, "not ready after {after:?}"),
             Self::TimedOut { limit: TimeLimit::Stop, after } => write!(f, "did not stop within {after:?}"),
+            Self::TimedOut { limit: TimeLimit::Stall, after } => {
+                write!(f, "no sign of progress for {after:?}")
+            }
+            Self::TimedOut { limit: TimeLimit::Heartbeat, after } => write!(f, "stood still for {after:?}"),
             Self::ProtocolViolation(what) => write!(f, "broke the protocol: {what}"),
             Self::SpawnFailed(what) => write!(f, "could not be started: {what}"),
             Self::StartFailed(what) => write!(f, "start failed: {what}"),

@@ -12,6 +12,12 @@ pub struct Policy {
     pub slots_per_worker: NonZeroU32,
     /// The wall time that one item may take; `None` for no limit.
     pub item_wall_max: Option<Duration>,
+    /// How long an open item may go on without a new stage, progress, message or breadcrumb; `None` for ever. For processors
+    /// that report: to one that never does, it is a second `item_wall_max`.
+    pub item_stall_max: Option<Duration>,
+    /// How long a ready worker may stand still as a whole, its heartbeat too, which rises every 100 ms. Whoever has it so
+    /// was stopped from outside, and no item is charged. `None` for ever.
+    pub heartbeat_silence_max: Option<Duration>,
     /// From spawn to the end of `Processor::start`.
     pub start_wall_max: Duration,
     /// From the request to stop until the kill.
@@ -103,6 +109,8 @@ impl Default for Policy {
             workers: NonZeroU32::MIN,
             slots_per_worker: NonZeroU32::MIN,
             item_wall_max: None,
+            item_stall_max: None,
+            heartbeat_silence_max: Some(Duration::from_secs(60)),
             start_wall_max: Duration::from_secs(60),
             stop_grace: Duration::from_secs(5),
             retry: RetryPolicy::default(),

@@ -15,6 +15,11 @@ pub enum Behaviour {
         /// For how long.
         ms: u64,
     },
+    /// Sleeps, reporting progress every millisecond, then echoes.
+    Report {
+        /// For how long.
+        ms: u64,
+    },
     /// `std::process::abort`
     Abort,
     /// Writes where no memory is.
@@ -123,6 +128,12 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         Behaviour::Sleep { ms } => {
             for _ in 0..*ms {
                 cx.check()?;
+                sleep(Duration::from_millis(1));
+            }
+        }
+        Behaviour::Report { ms } => {
+            for done in 0..*ms {
+                cx.progress(done, *ms);
                 sleep(Duration::from_millis(1));
             }
         }

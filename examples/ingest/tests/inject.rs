@@ -81,6 +81,7 @@ fn panic_is_blamed_with_its_message() {
     let (bench, _, _) = set_aside_by("panic", &[]);
     let failure = &bench.lines("failures.jsonl")[0];
     assert!(failure["message"].as_str().unwrap().contains("injected panic"), "{failure}");
+    assert!(failure["backtrace"].as_str().unwrap().contains("process"), "{failure}");
 }
 
 #[cfg(unix)]

@@ -200,6 +200,7 @@ impl<L: Link> Session<L> {
         };
         let worked = catch_unwind(AssertUnwindSafe(|| {
             self.recorder.set_phase(Phase::Ready);
+            self.recorder.beat(); // whoever is stopped from now on has had a heartbeat
             self.outgoing().link.ready()?;
             self.work(&mut processor)?;
             processor.stop();

@@ -56,7 +56,7 @@ impl Supervisor {
     fn release_items(&mut self, turn: &mut Turn<'_>) {
         if let Some(since) = self.phase.paused_since() {
             for worker in &mut self.workers {
-                worker.extend_items(since, turn.now);
+                worker.signs.extend_items(since, turn.now);
             }
         }
         self.tell_paused(false, turn);

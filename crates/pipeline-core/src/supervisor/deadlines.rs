@@ -1,5 +1,6 @@
 //! What happens when time passes.
 
+use super::signs::Limits;
 use super::worker::State;
 use super::{Phase, Supervisor, Turn};
 use crate::{KillReason, Time, TimeLimit};
@@ -12,10 +13,11 @@ impl Supervisor {
         if matches!(self.phase, Phase::Finished(_)) {
             return None;
         }
-        let item_limit = self.running_item_limit();
+        let limits = self.running_limits();
         let of_workers = self.workers.iter().flat_map(|worker| {
-            let of_items = item_limit.and_then(|limit| worker.item_deadline(limit));
-            [worker.state_deadline(), worker.cancel_deadline, of_items].into_iter().flatten()
+            [worker.state_deadline(), worker.cancel_deadline, worker.limit_deadline(limits)]
+                .into_iter()
+                .flatten()
         });
         // A delay that is over is no deadline: then something else is missing before the next worker may start.
         let restart = Some(self.restarts.not_before()).filter(|&at| at > self.now && self.is_hiring());
@@ -27,7 +29,7 @@ impl Supervisor {
     pub(super) fn expire(&mut self, turn: &mut Turn<'_>) {
         // Backwards: a verdict removes its worker.
         for at in (0..self.workers.len()).rev() {
-            self.expire_item(at, turn);
+            self.expire_limits(at, turn);
             self.expire_cancelled(at, turn);
             if self.workers[at].state_deadline().is_some_and(|deadline| deadline <= turn.now) {
                 self.expire_state(at, turn);
@@ -35,10 +37,9 @@ impl Supervisor {
         }
     }
 
-    fn expire_item(&mut self, at: usize, turn: &mut Turn<'_>) {
-        let Some(limit) = self.running_item_limit() else { return };
-        if let Some(overdue) = self.workers[at].overdue(turn.now, limit) {
-            self.kill(at, KillReason::TimeLimit(TimeLimit::Item, limit), Some(overdue), turn);
+    fn expire_limits(&mut self, at: usize, turn: &mut Turn<'_>) {
+        if let Some((reason, overdue)) = self.workers[at].overdue(turn.now, self.running_limits()) {
+            self.kill(at, reason, overdue, turn);
         }
     }
 
@@ -72,8 +73,7 @@ impl Supervisor {
         self.kills.extend(gap);
     }
 
-    /// The limit of one item, unless items are held.
-    fn running_item_limit(&self) -> Option<Duration> {
-        self.policy.item_wall_max.filter(|_| self.phase.paused_since().is_none())
+    fn running_limits(&self) -> Limits {
+        Limits::new(&self.policy, self.phase.paused_since().is_some())
     }
 }

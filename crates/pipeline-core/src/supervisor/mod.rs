@@ -17,6 +17,7 @@ mod results;
 mod retry;
 mod saving;
 mod schedule;
+mod signs;
 mod spawning;
 mod trials;
 mod verdict;
@@ -205,7 +206,7 @@ impl Supervisor {
             Input::Worker(id, event) => self.worker_event(id, event, turn),
             Input::Observed(id, observation) => {
                 if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
-                    worker.observe(&observation.open, turn.now);
+                    worker.observe(&observation, turn.now);
                 }
             }
             Input::Committed { through, lsn: _ } => self.ledger.committed(through, turn),

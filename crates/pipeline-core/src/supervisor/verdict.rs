@@ -2,7 +2,8 @@
 
 use super::case::{Case, evidence};
 use super::lease::GivenUp;
-use super::worker::{Kill, OPEN_ITEMS_MAX, Overdue, State, Worker};
+use super::signs::OPEN_ITEMS_MAX;
+use super::worker::{Kill, Overdue, State, Worker};
 use super::{Command, Settled, Supervisor, Turn};
 use crate::{Chunk, EventKind, Evidence, Exit, ExitReport, KillReason, LeaseId, OpenItem, TimeLimit};
 use std::collections::BTreeSet;
@@ -43,11 +44,12 @@ impl Supervisor {
             return;
         }
         worker.told_to_leave |= match reason {
-            KillReason::TimeLimit(TimeLimit::Item | TimeLimit::Stop, _)
+            KillReason::TimeLimit(TimeLimit::Item | TimeLimit::Stall | TimeLimit::Stop, _)
             | KillReason::ItemCancelled
             | KillReason::Cancelled
             | KillReason::JobOver => true,
-            KillReason::TimeLimit(TimeLimit::Start, _) | KillReason::ProtocolViolation => false,
+            KillReason::TimeLimit(TimeLimit::Start | TimeLimit::Heartbeat, _)
+            | KillReason::ProtocolViolation => false,
         };
         let killed = Some(Kill { reason, overdue, lost_before: false });
         worker.state = State::Dying { killed, deadline: turn.now + DYING_MAX };
@@ -254,8 +256,10 @@ fn is_excused(worker: &Worker, exit: &Exit) -> bool {
 
 /// The items that the worker may have died of.
 fn charged<'a>(worker: &Worker, exit: &Exit, report: &'a ExitReport) -> Vec<Charged<'a>> {
-    if let (Exit::TimedOut { limit: TimeLimit::Item, .. }, State::Dying { killed: Some(kill), .. }) =
-        (exit, &worker.state)
+    if let (
+        Exit::TimedOut { limit: TimeLimit::Item | TimeLimit::Stall, .. },
+        State::Dying { killed: Some(kill), .. },
+    ) = (exit, &worker.state)
     {
         return kill
             .overdue

@@ -2,13 +2,11 @@
 
 use super::case::Case;
 use super::lease::Lease;
-use crate::{KillReason, LeaseId, OpenItem, SlotNumber, Time, WorkerId};
+use super::signs::Signs;
+use crate::{KillReason, LeaseId, SlotNumber, Time, WorkerId};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::Duration;
-
-/// Open items of one worker that are looked at; a hostile recorder may claim any number.
-pub(super) const OPEN_ITEMS_MAX: usize = 1024;
 
 /// `Starting → Ready → Stopping → Dying`, each may be skipped; the verdict removes the worker.
 #[derive(Debug)]
@@ -63,15 +61,6 @@ pub(super) struct Overdue {
     pub(super) gave_up: bool,
 }
 
-/// When an open item was first seen. Leases are never reused, so lease and offset name one attempt; the recorder's
-/// count of opened items would restart the clock whenever another slot opens one.
-#[derive(Debug)]
-struct ItemClock {
-    lease: LeaseId,
-    offset: u32,
-    since: Time,
-}
-
 /// A worker that was spawned and whose verdict is not in.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -90,7 +79,8 @@ pub(super) struct Worker {
     pub(super) paused: bool,
     /// Since when it has been working on what it works on now.
     pub(super) busy_since: Time,
-    clocks: Vec<ItemClock>,
+    /// What its recorder showed.
+    pub(super) signs: Signs,
     /// When it is killed because cancelled items have not ended.
     pub(super) cancel_deadline: Option<Time>,
     /// Items that it was given so far.
@@ -109,7 +99,7 @@ impl Worker {
             told_to_leave: false,
             paused: false,
             busy_since: now,
-            clocks: Vec::new(),
+            signs: Signs::default(),
             cancel_deadline: None,
             items: 0,
         }
@@ -131,6 +121,11 @@ impl Worker {
     /// Whether it is waiting for work of any kind.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.state, State::Ready(Duty::Open)) && self.leases.is_empty()
+    }
+
+    /// Whether it takes leases.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready(_))
     }
 
     /// Whether nothing was ever assigned to it.
@@ -164,29 +159,6 @@ impl Worker {
         self.leases[position].unsettled().saturating_sub(slots.saturating_sub(before))
     }
 
-    /// Starts the clock of items that were not seen before and forgets those that are no longer open.
-    pub(super) fn observe(&mut self, open: &[OpenItem], now: Time) {
-        let open = &open[..open.len().min(OPEN_ITEMS_MAX)];
-        self.clocks.retain(|clock| open.iter().any(|o| o.lease == clock.lease && o.offset == clock.offset));
-        for item in open {
-            let known = self.clocks.iter().any(|c| c.lease == item.lease && c.offset == item.offset);
-            if !known && self.holds(item.lease, item.offset) {
-                self.clocks.push(ItemClock { lease: item.lease, offset: item.offset, since: now });
-            }
-        }
-    }
-
-    /// The item whose time is up at `now`.
-    pub(super) fn overdue(&self, now: Time, limit: Duration) -> Option<Overdue> {
-        let clock = self.running_clocks().find(|clock| now >= clock.since + limit)?;
-        Some(Overdue { lease: clock.lease, offset: clock.offset, gave_up: false })
-    }
-
-    /// When the next item's time is up.
-    pub(super) fn item_deadline(&self, limit: Duration) -> Option<Time> {
-        self.running_clocks().map(|clock| clock.since + limit).min()
-    }
-
     /// Deadline of the state itself.
     pub(super) fn state_deadline(&self) -> Option<Time> {
         match self.state {
@@ -194,13 +166,6 @@ impl Worker {
                 Some(deadline)
             }
             State::Ready(_) => None,
-        }
-    }
-
-    /// The items were held from `since` to `now`: that time is not theirs.
-    pub(super) fn extend_items(&mut self, since: Time, now: Time) {
-        for clock in &mut self.clocks {
-            clock.since = clock.since + now.since(clock.since.max(since));
         }
     }
 
@@ -214,14 +179,6 @@ impl Worker {
         }
         self.busy_since = self.busy_since + gap;
         self.cancel_deadline = self.cancel_deadline.map(|deadline| deadline + gap);
-        for clock in &mut self.clocks {
-            clock.since = clock.since + gap;
-        }
-    }
-
-    /// Clocks that count: of items without a result, in a worker that is not dying already.
-    fn running_clocks(&self) -> impl Iterator<Item = &ItemClock> {
-        let alive = self.holds_place();
-        self.clocks.iter().filter(move |clock| alive && self.holds(clock.lease, clock.offset))
+        self.signs.extend(gap);
     }
 }

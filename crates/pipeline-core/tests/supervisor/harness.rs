@@ -136,6 +136,22 @@ impl Harness {
         self.step(Input::Observed(WorkerId(worker), Observation { open, ..Observation::default() }))
     }
 
+    /// A look at a worker with this heartbeat, whose open item of lease and offset has come so far.
+    pub fn observe_signs(
+        &mut self,
+        worker: u32,
+        heartbeat: u64,
+        open: &[(u32, u32)],
+        done: u64,
+    ) -> Vec<String> {
+        let far = |&(lease, offset)| OpenItem { progress: Some((done, 20)), ..open_item(lease, offset) };
+        let open = open.iter().map(far).collect();
+        self.step(Input::Observed(
+            WorkerId(worker),
+            Observation { heartbeat, open, ..Observation::default() },
+        ))
+    }
+
     pub fn control(&mut self, control: Control) -> Vec<String> {
         self.step(Input::Control(control))
     }

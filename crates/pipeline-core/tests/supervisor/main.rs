@@ -11,6 +11,7 @@ mod liveness;
 mod phases;
 mod replies;
 mod saved_state;
+mod signs;
 mod slots;
 mod store;
 mod storms;

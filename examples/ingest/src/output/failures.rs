@@ -16,6 +16,8 @@ struct Line<'a> {
     progress: Option<(u64, u64)>,
     breadcrumbs: &'a [String],
     attempts: u32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    backtrace: &'a str,
     stderr_tail: &'a str,
 }
 
@@ -33,6 +35,7 @@ pub fn line(key: &[u8], how: SetAside, attempts: u32, evidence: &Evidence) -> io
         progress: evidence.progress,
         breadcrumbs: &evidence.breadcrumbs,
         attempts,
+        backtrace: &evidence.backtrace,
         stderr_tail: &evidence.stderr_tail,
     })
 }

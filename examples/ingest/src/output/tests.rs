@@ -99,13 +99,14 @@ fn failures_carry_their_evidence() {
     let mut evidence = evidence("panic");
     evidence.progress = Some((3, 9));
     evidence.breadcrumbs = vec!["page 3".to_owned()];
+    evidence.backtrace = "0: parse".to_owned();
     evidence.stderr_tail = "thread panicked\u{1b}[0m".to_owned();
 
     let dir = written(|outputs| outputs.set_aside(b"x\xfe", SetAside::Quarantined, 2, &evidence).unwrap());
 
     let expected = serde_json::json!({
         "key": "x%FE", "outcome": "quarantined", "kind": "panic", "message": "why", "stage": "parse", "progress": [3, 9],
-        "breadcrumbs": ["page 3"], "attempts": 2, "stderr_tail": "thread panicked\u{1b}[0m",
+        "breadcrumbs": ["page 3"], "attempts": 2, "backtrace": "0: parse", "stderr_tail": "thread panicked\u{1b}[0m",
     });
     assert_eq!(lines(&dir, "failures.jsonl"), [expected]);
     assert!(!fs::read(dir.path().join("failures.jsonl")).unwrap().contains(&0x1b));
