@@ -175,6 +175,7 @@ impl Journal {
             lock(&self.tip).appender.synced(target.end);
             Some(clock::now().duration_since(began))
         } else {
+            target.still_there()?;
             None
         };
         let mut chain = lock(&self.chain);
