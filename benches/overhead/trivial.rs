@@ -111,7 +111,7 @@ impl Case for Trivial {
         let an_item = |spent: Duration| spent.as_secs_f64() * 1e6 / self.items as f64;
         let mut figures = vec![Figure::new(self.name, an_item(took), "us/item")];
         for (case, spent) in self.cpu.iter().flatten().zip(spent.iter().flatten()) {
-            figures.push(Figure::new(case, an_item(*spent), "us/item"));
+            figures.push(Figure::new(*case, an_item(*spent), "us/item"));
         }
         Ok(figures)
     }

@@ -1,41 +1,31 @@
-//! Blocking commits of one thread, in turns with the bare loop and other stores.
+//! Blocking commits of one thread: ours in turns with the bare loop, then each database.
 
-use crate::engines;
-use crate::journal::{OUTPUT_LEN, batch, job, outputs, segments};
+use crate::engines::{DATABASES, Engine, Raw};
+use crate::journal::{batch, job, outputs, segments};
 use crate::support::case::{Case, Failed, Figure};
-use crate::support::rounds::quantile;
 use crate::support::store::store;
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Instant;
 
-/// One size of group: each commit is followed by the bare one and those of other stores, so that all see the same weather.
-pub struct Group {
-    pub ours: &'static str,
-    pub raw: &'static str,
-    /// In the order of [`engines::ALL`].
-    pub others: [&'static str; 3],
-    pub bytes: &'static str,
-    pub records: usize,
-    pub commits: usize,
+/// One size of group. A figure is the mean of a round, so that what is put off and done later at once counts, such as SQLite's
+/// checkpoints. Each of our commits is followed by the bare one, so that both see the same weather.
+pub struct Commits {
+    name: &'static str,
+    records: usize,
+    commits: usize,
 }
 
-impl Case for Group {
-    fn name(&self) -> &'static str {
-        self.ours
+impl Commits {
+    /// `name` is that of the case, such as `commit1`.
+    pub fn new(name: &'static str, records: usize, commits: usize) -> Self {
+        Self { name, records, commits }
     }
 
-    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+    fn ours_and_raw(&self) -> Result<Vec<Figure>, Failed> {
         let dir = store()?;
         let job = job(&dir.path().join("store"))?;
         let outputs = outputs(self.records);
-        let record = vec![7; self.records * OUTPUT_LEN];
-        let mut file = zeros(&dir.path().join("raw"), self.commits * record.len())?;
-        let mut others = Vec::new();
-        for (name, open) in engines::ALL {
-            others.push((open(&dir.path().join(name))?, Vec::new()));
-        }
+        let bare = Raw::new(&dir.path().join("raw"), self.commits, self.records)?;
         let (mut ours, mut raw) = (Vec::new(), Vec::new());
         let mut half = 0;
         for round in 0..self.commits {
@@ -44,20 +34,37 @@ impl Case for Group {
             }
             let first = (round * self.records) as u64;
             ours.push(micros(|| Ok(job.commit(batch(first, self.records, &outputs)?).map(drop)?))?);
-            raw.push(micros(|| {
-                file.write_all(&record)?;
-                Ok(file.sync_data()?)
-            })?);
-            for (engine, times) in &mut others {
-                times.push(micros(|| engine.commit(first, self.records as u64))?);
-            }
+            raw.push(micros(|| bare.commit(first, self.records))?);
         }
         let records = (self.commits - self.commits / 2) * self.records;
         let bytes = (journal_bytes(dir.path())? - half) as f64 / records as f64;
-        let figure = |case, values: &[f64]| Figure::new(case, quantile(values, 0.5), "us");
-        let mut figures =
-            vec![figure(self.ours, &ours), figure(self.raw, &raw), Figure::new(self.bytes, bytes, "B")];
-        figures.extend(self.others.iter().zip(&others).map(|(case, (_, times))| figure(case, times)));
+        Ok(vec![
+            self.figure("ours", &ours),
+            self.figure("raw", &raw),
+            Figure::new(format!("bytes_per_record.{}", self.records), bytes, "B"),
+        ])
+    }
+
+    fn figure(&self, variant: &str, values: &[f64]) -> Figure {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        Figure::new(format!("{}.{variant}", self.name), mean, "us")
+    }
+}
+
+impl Case for Commits {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+        let mut figures = self.ours_and_raw()?;
+        for kind in DATABASES {
+            let dir = store()?;
+            let engine = (kind.open)(&dir.path().join("database"))?;
+            let commits = (0..self.commits)
+                .map(|round| micros(|| engine.commit((round * self.records) as u64, self.records)));
+            figures.push(self.figure(kind.name, &commits.collect::<Result<Vec<_>, _>>()?));
+        }
         Ok(figures)
     }
 }
@@ -66,15 +73,6 @@ fn micros(what: impl FnOnce() -> Result<(), Failed>) -> Result<f64, Failed> {
     let began = Instant::now();
     what()?;
     Ok(began.elapsed().as_secs_f64() * 1e6)
-}
-
-/// A file of zeros, at least so long and synced.
-fn zeros(path: &Path, len: usize) -> Result<File, Failed> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(&vec![0; len.next_multiple_of(4096)])?;
-    file.sync_all()?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(file)
 }
 
 /// Bytes of the segments without the zeros that were filled in ahead.

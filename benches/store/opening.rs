@@ -117,7 +117,7 @@ fn resident_bytes() -> Result<u64, Failed> {
 }
 
 /// A copy in which segments and snapshots, which nobody changes, are the same files.
-fn link_dir(from: &Path, to: &Path, has_snapshots: bool) -> Result<(), Failed> {
+pub fn link_dir(from: &Path, to: &Path, has_snapshots: bool) -> Result<(), Failed> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

@@ -1,7 +1,8 @@
 //! Opening a store after a crash and reading it, and listing its jobs.
 
-use crate::engines;
+use crate::engines::DATABASES;
 use crate::journal::{NAME, batch, job, outputs, segments, spec, store as open_store};
+use crate::opening::link_dir;
 use crate::support::case::{Case, Failed, Figure};
 use crate::support::store::store;
 use cofferdam_checkpoint::{JobState, JobStore};
@@ -15,31 +16,44 @@ use tempfile::TempDir;
 /// Outcomes of one commit.
 const GROUP: usize = 1000;
 
-/// Opens a copy of a job that somebody still works on, which is what a crash leaves, and reads all outcomes; then the bare bytes.
+/// Opens a copy of a job that somebody still works on, which is what a crash leaves, and reads all outcomes; then the bare bytes; then
+/// the databases, which were closed in an orderly way.
 pub struct Reopen {
     items: u64,
+    made: Option<Made>,
+}
+
+struct Made {
     dir: TempDir,
     /// Held open, so that it never closes in an orderly way.
     _job: JobStore,
-    others: TempDir,
+    bytes: Vec<Figure>,
 }
 
 impl Reopen {
-    pub fn new(items: u64) -> Result<Self, Failed> {
+    /// Everything is made when it is first opened.
+    pub fn new(items: u64) -> Self {
+        Self { items, made: None }
+    }
+
+    fn make(&self) -> Result<Made, Failed> {
         let dir = store()?;
         let job = job(&dir.path().join("store"))?;
         let outputs = outputs(GROUP);
-        for first in (0..items).step_by(GROUP) {
+        for first in (0..self.items).step_by(GROUP) {
             job.commit(batch(first, GROUP, &outputs)?)?;
         }
-        let others = store()?;
-        for (name, open) in engines::ALL {
-            let mut engine = open(&others.path().join(name))?;
-            for first in (0..items).step_by(GROUP) {
-                engine.commit(first, GROUP as u64)?;
-            }
+        let mut bytes = Vec::new();
+        for kind in DATABASES {
+            let path = dir.path().join(kind.name);
+            std::fs::create_dir(&path)?;
+            let engine = (kind.open)(&path.join("database"))?;
+            (0..self.items).step_by(GROUP).try_for_each(|first| engine.commit(first, GROUP))?;
+            drop(engine);
+            let value = bytes_below(&path)? as f64 / self.items as f64;
+            bytes.push(Figure::new(format!("bytes_per_record.{}", kind.name), value, "B"));
         }
-        Ok(Self { items, dir, _job: job, others })
+        Ok(Made { dir, _job: job, bytes })
     }
 
     fn is_done_ns(&self, job: &JobStore) -> f64 {
@@ -51,16 +65,10 @@ impl Reopen {
         assert_eq!(hits as u64, self.items, "every item is done");
         took.as_secs_f64() * 1e9 / self.items as f64
     }
-}
 
-impl Case for Reopen {
-    fn name(&self) -> &'static str {
-        "reopen1m.ours"
-    }
-
-    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+    fn ours(&self, made: &Made) -> Result<Vec<Figure>, Failed> {
         let crashed = store()?;
-        copy_dir(&self.dir.path().join("store"), crashed.path())?;
+        link_dir(&made.dir.path().join("store"), crashed.path(), true)?;
         let began = Instant::now();
         let checksum = read_with_crc(crashed.path())?;
         let crc = began.elapsed();
@@ -73,57 +81,53 @@ impl Case for Reopen {
             read += 1;
         }
         let ours = began.elapsed();
-        if read != self.items {
-            return Err(format!("{read} of {} outcomes were read", self.items).into());
-        }
-        let mut figures = vec![
+        self.check(read)?;
+        Ok(vec![
             Figure::new("reopen1m.ours", ours.as_secs_f64(), "s"),
             Figure::new("reopen1m.crc", crc.as_secs_f64(), "s"),
             Figure::new("is_done_ns", self.is_done_ns(&job), "ns"),
-        ];
-        let names = [
-            ("reopen1m.sqlite", "bytes_per_record.sqlite"),
-            ("reopen1m.redb", "bytes_per_record.redb"),
-            ("reopen1m.fjall", "bytes_per_record.fjall"),
-        ];
-        for ((name, open), (time, bytes)) in engines::ALL.into_iter().zip(names) {
-            let path = self.others.path().join(name);
-            let began = Instant::now();
-            let read = open(&path)?.iterate()?;
-            figures.push(Figure::new(time, began.elapsed().as_secs_f64(), "s"));
-            if read != self.items {
-                return Err(format!("{name}: {read} of {} outcomes were read", self.items).into());
-            }
-            figures.push(Figure::new(bytes, bytes_below(&path)? as f64 / self.items as f64, "B"));
+        ])
+    }
+
+    fn check(&self, read: u64) -> Result<(), Failed> {
+        if read == self.items {
+            return Ok(());
         }
+        Err(format!("{read} of {} outcomes were read", self.items).into())
+    }
+}
+
+impl Case for Reopen {
+    fn name(&self) -> &'static str {
+        "reopen1m"
+    }
+
+    fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+        if self.made.is_none() {
+            self.made = Some(self.make()?);
+        }
+        let made = self.made.as_ref().expect("made above");
+        let mut figures = self.ours(made)?;
+        for kind in DATABASES {
+            let path = made.dir.path().join(kind.name).join("database");
+            let began = Instant::now();
+            let read = (kind.read)(&path)?;
+            figures.push(Figure::new(format!("reopen1m.{}", kind.name), began.elapsed().as_secs_f64(), "s"));
+            self.check(read)?;
+        }
+        figures.extend_from_slice(&made.bytes);
         Ok(figures)
     }
 }
 
-fn bytes_below(path: &Path) -> Result<u64, Failed> {
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_file() {
-        return Ok(metadata.len());
-    }
+fn bytes_below(dir: &Path) -> Result<u64, Failed> {
     let mut sum = 0;
-    for entry in std::fs::read_dir(path)? {
-        sum += bytes_below(&entry?.path())?;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        sum += if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
     }
     Ok(sum)
-}
-
-fn copy_dir(from: &Path, to: &Path) -> Result<(), Failed> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_dir(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 fn read_with_crc(root: &Path) -> Result<u64, Failed> {

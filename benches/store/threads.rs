@@ -1,5 +1,6 @@
 //! Many threads that commit one outcome each and wait for it.
 
+use crate::engines::{DATABASES, Engine, Raw};
 use crate::journal::{batch, job, outputs};
 use crate::support::case::{Case, Failed, Figure};
 use crate::support::store::store;
@@ -7,44 +8,62 @@ use std::time::Instant;
 
 const THREADS: usize = 32;
 
-/// Thirty-two threads after one.
+/// Thirty-two threads after one, then thirty-two with each yardstick.
 pub struct Threads {
-    /// Of each thread.
+    /// Of each thread; a yardstick, which may take a sync for each commit, is given an eighth of it.
     pub commits: usize,
 }
 
 impl Case for Threads {
     fn name(&self) -> &'static str {
-        "threads32.ours"
+        "threads32"
     }
 
     fn run(&mut self) -> Result<Vec<Figure>, Failed> {
-        let one = self.rate(1)?;
-        let many = self.rate(THREADS)?;
-        Ok(vec![
-            Figure::new("threads32.ours", many, "commits/s"),
-            Figure::new("threads32.one", one, "commits/s"),
-        ])
+        let mut figures = vec![
+            Figure::new("threads32.ours", self.ours(THREADS)?, "commits/s"),
+            Figure::new("threads32.one", self.ours(1)?, "commits/s"),
+        ];
+        let commits = (self.commits / 8).max(1);
+        let dir = store()?;
+        let raw = Raw::new(&dir.path().join("raw"), THREADS * commits, 1)?;
+        figures.push(Figure::new("threads32.raw", of_engine(&raw, commits)?, "commits/s"));
+        for kind in DATABASES {
+            let dir = store()?;
+            let engine = (kind.open)(&dir.path().join("database"))?;
+            let rate = of_engine(engine.as_ref(), commits)?;
+            figures.push(Figure::new(format!("threads32.{}", kind.name), rate, "commits/s"));
+        }
+        Ok(figures)
     }
 }
 
 impl Threads {
-    fn rate(&self, threads: usize) -> Result<f64, Failed> {
+    fn ours(&self, threads: usize) -> Result<f64, Failed> {
         let dir = store()?;
         let job = job(&dir.path().join("store"))?;
         let outputs = outputs(1);
-        let commit_all = &|thread: usize| -> Result<(), Failed> {
-            for round in 0..self.commits {
-                job.commit(batch((thread * self.commits + round) as u64, 1, &outputs)?)?;
-            }
-            Ok(())
-        };
-        let began = Instant::now();
-        std::thread::scope(|scope| {
-            let all: Vec<_> = (0..threads).map(|thread| scope.spawn(move || commit_all(thread))).collect();
-            all.into_iter()
-                .try_for_each(|one| one.join().map_err(|_| Failed::from("a committer panicked"))?)
-        })?;
-        Ok((threads * self.commits) as f64 / began.elapsed().as_secs_f64())
+        rate(threads, self.commits, &|number| Ok(job.commit(batch(number, 1, &outputs)?).map(drop)?))
     }
+}
+
+fn of_engine(engine: &dyn Engine, commits: usize) -> Result<f64, Failed> {
+    rate(THREADS, commits, &|number| engine.commit(number, 1))
+}
+
+/// Commits a second, when each thread makes so many one after the other.
+fn rate(
+    threads: usize,
+    commits: usize,
+    commit: &(dyn Fn(u64) -> Result<(), Failed> + Sync),
+) -> Result<f64, Failed> {
+    let commit_all = &|thread: usize| -> Result<(), Failed> {
+        (0..commits).try_for_each(|round| commit((thread * commits + round) as u64))
+    };
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|thread| scope.spawn(move || commit_all(thread))).collect();
+        all.into_iter().try_for_each(|one| one.join().map_err(|_| Failed::from("a committer panicked"))?)
+    })?;
+    Ok((threads * commits) as f64 / began.elapsed().as_secs_f64())
 }

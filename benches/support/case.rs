@@ -1,5 +1,7 @@
 //! One thing to measure.
 
+use std::borrow::Cow;
+
 /// What went wrong; ends the benchmark.
 pub type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -7,14 +9,14 @@ pub type Failed = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// `case.variant` as it is printed, such as `trivial_u64.raw`.
-    pub case: &'static str,
+    pub case: Cow<'static, str>,
     pub value: f64,
     pub unit: &'static str,
 }
 
 impl Figure {
-    pub fn new(case: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { case, value, unit }
+    pub fn new(case: impl Into<Cow<'static, str>>, value: f64, unit: &'static str) -> Self {
+        Self { case: case.into(), value, unit }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::case::{Case, Failed, Figure};
 use super::report::Report;
+use std::borrow::Cow;
 
 /// All figures of a case, in the order of the rounds.
 #[derive(Debug)]
 struct Series {
-    case: &'static str,
+    case: Cow<'static, str>,
     unit: &'static str,
     values: Vec<f64>,
 }
