@@ -94,3 +94,25 @@ fn a_disk_that_fails_for_good_ends_the_job_and_the_next_start_carries_on() {
     assert_whole(&handle);
     assert_complete(&handle.wait().expect("a report"));
 }
+
+/// Writes into files without a name would succeed, and so would their syncs.
+#[cfg(unix)]
+#[test]
+fn files_that_are_removed_under_a_job_end_it_with_that_reason() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("store");
+    let handle = Job::<Misbehave>::new(&root, "job", Start::Well)
+        .workers(2)
+        .isolation(Isolation::Thread)
+        .store_options(StoreOptions { accept_weak_file_system: true, ..StoreOptions::default() })
+        .start(dense(|| tasks(&vec![Behaviour::Sleep { ms: 2 }; ITEMS])))
+        .expect("the job starts");
+    wait_until("some outcomes", || handle.snapshot().completed > 20);
+    // A file that comes meanwhile keeps its directory: once more.
+    wait_until("the removal", || std::fs::remove_dir_all(&root).is_ok());
+
+    let report = handle.wait_timeout(Duration::from_secs(60)).expect("the job ends").expect("a report");
+
+    let Ended::StoreFailed(why) = &report.ended else { panic!("{:?}", report.ended) };
+    assert!(why.contains("removed while it was open"), "{why}");
+}

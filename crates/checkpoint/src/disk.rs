@@ -75,6 +75,13 @@ pub trait DiskFile: Send + Sync + Debug {
     /// # Errors
     /// When the file system has no locks.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Whether the file still has a name. A system that cannot tell says yes.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// How to open a file.

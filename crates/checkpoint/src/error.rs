@@ -45,6 +45,13 @@ pub enum StoreError {
     /// There is a job of this name.
     #[error("a job of this name exists")]
     JobExists,
+    /// The job's files were removed, or replaced by others, while it was open. What was acknowledged went with them; nothing
+    /// more is, and nothing is written into the journal of a job that came in its place.
+    #[error("the files of the job in {} were removed while it was open", path.display())]
+    Removed {
+        /// The job's directory.
+        path: PathBuf,
+    },
     /// There is no job of this name.
     #[error("there is no job of this name")]
     NoSuchJob,
@@ -190,7 +197,16 @@ impl StoreError {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
+    pub(crate) fn is_refused_writing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_refusal(source.kind()))
+    }
+
     pub(crate) fn corrupt(path: &Path, at: u64, what: DamageKind, first_lsn_affected: u64) -> Self {
         Self::Corrupt(Arc::new(Damage { path: path.to_owned(), at, what, first_lsn_affected }))
     }
+}
+
+/// Nothing may be changed there, by the kind of mount or by permissions.
+pub(crate) fn is_refusal(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }

@@ -11,6 +11,7 @@ use crate::journal::lead::{Journal, OnCommit, lock};
 use crate::journal::parts::Parts;
 use crate::journal::recovery::{Scope, recover};
 use crate::journal::snapshot::Snapshots;
+use crate::ours::recover_ours;
 use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
 use crate::seeded::has_bug;
@@ -323,8 +324,7 @@ impl JobStore {
     }
 
     /// Leases that were open when the session before this one died, as far as their items have no outcome; none when it
-    /// ended in an orderly way. An item
-    /// among them may have been inside a worker; the recorders of [`Self::previous_owner`]'s workers tell which.
+    /// ended in an orderly way. An item among them may have been inside a worker; the recorders of [`Self::previous_owner`]'s workers tell which.
     #[must_use]
     pub fn open_leases(&self) -> &[OpenLease] {
         &self.open_leases
@@ -388,7 +388,7 @@ impl JobStore {
     /// acknowledged; submit again what comes after [`Reopened::durable_through`]. Without a failure it changes nothing.
     ///
     /// # Errors
-    /// Those of opening; the handle then stays as it was, and this may be called again.
+    /// Those of opening, and [`StoreError::Removed`]; the handle then stays as it was, and this may be called again.
     pub fn reopen(&self) -> Result<Reopened, StoreError> {
         let mut writer = lock(&self.writer);
         if lock(&self.journal.state).failure.is_none() {
@@ -404,7 +404,7 @@ impl JobStore {
         }
         let journal = &self.journal;
         journal.join_snapshot();
-        let recovered = recover(journal.disk.as_ref(), &journal.dir, Scope::Accepted)?;
+        let recovered = recover_ours(journal, &mut lock(&self.lock))?;
         let report = recovered.report.clone();
         let parts = Parts::begin(journal.disk.as_ref(), &journal.dir, recovered, journal.fill)?;
         lock(&self.owner).set_epoch(parts.tip.appender.header.epoch)?;

@@ -44,6 +44,7 @@ mod job_reader;
 mod journal;
 mod keyed;
 mod limits;
+mod ours;
 mod outcomes;
 mod owner_file;
 mod random;

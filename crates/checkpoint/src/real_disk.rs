@@ -116,6 +116,10 @@ impl DiskFile for RealFile {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        sys::is_linked(&self.file)
+    }
 }
 
 #[cfg(test)]

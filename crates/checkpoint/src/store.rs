@@ -2,6 +2,7 @@
 
 use crate::blob::{BLOBS, STAGING};
 use crate::disk::{Disk, DiskFile, FileSystemKind, OpenMode, read_whole, write_all_at};
+use crate::error::is_refusal;
 use crate::format::checksum::crc;
 use crate::format::description::{self, Description};
 use crate::format::head::{DESCRIPTION_OFFSET, Head, SLOTS};
@@ -66,7 +67,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, or makes one there when there is nothing.
+    /// Opens the store at `root`, or makes one there when there is nothing. Where nothing may be changed (a read-only file
+    /// system, missing permissions), one that is there can still be read: [`Self::list`], [`Self::read_job`].
     ///
     /// # Errors
     /// [`StoreError::NotAStore`] when there is something else; [`StoreError::WeakFileSystem`] unless that is accepted.
@@ -79,7 +81,14 @@ impl Store {
             return Err(StoreError::WeakFileSystem { path: root.to_owned(), kind });
         }
         let mut store = Self { root: root.to_owned(), options, uuid: [0; 16] };
-        let lock = store.lock()?;
+        let lock = match store.lock() {
+            // To read what is there takes no lock; whatever changes something is refused when it asks for one.
+            Err(error) if error.is_refused_writing() => {
+                store.uuid = store.read_uuid()?.ok_or(error)?;
+                return Ok(store);
+            }
+            taken => taken?,
+        };
         store.uuid = match store.read_uuid()? {
             Some(uuid) => uuid,
             None => store.create()?,
@@ -355,6 +364,8 @@ fn create_dir_if_missing(disk: &dyn Disk, path: &Path) -> Result<(), StoreError>
     match disk.create_dir(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        // Some systems look at what is allowed before they look whether it exists.
+        Err(error) if is_refusal(error.kind()) && disk.read_dir(path).is_ok() => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
                 return failed("create", path, error);

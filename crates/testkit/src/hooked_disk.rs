@@ -145,4 +145,8 @@ impl DiskFile for HookedFile {
     fn try_lock(&self) -> io::Result<bool> {
         self.inner.try_lock()
     }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        self.inner.is_linked()
+    }
 }

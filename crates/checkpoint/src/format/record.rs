@@ -279,7 +279,12 @@ fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
         KIND_COMPLETED_RUN => {
             let (first, count, attempts) = (r.varint()?, r.varint_u32()?, r.varint_u32()?);
             first.checked_add(count.into()).ok_or(Malformed)?;
-            Ok(Record::CompletedRun { first, count, attempts, step, entries: r.bytes()? })
+            let entries = r.bytes()?;
+            // Each entry has a byte at least: no short run may claim millions of items.
+            if entries.len() < count as usize {
+                return Err(Malformed);
+            }
+            Ok(Record::CompletedRun { first, count, attempts, step, entries })
         }
         KIND_COMPLETED => Ok(Record::Completed {
             item: read_item(r, fingerprinted)?,

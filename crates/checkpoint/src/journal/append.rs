@@ -8,6 +8,7 @@ use crate::format::frame::{FrameHeader, FrameKey, HEADER_LEN};
 use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
 use crate::format::snapshot::SnapshotPlace;
 use crate::seeded::has_bug;
+use crate::store::parent_of;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -140,6 +141,17 @@ impl SyncTarget {
         if synced.is_err() && has_bug("a failed sync is tried again") {
             synced = self.file.sync_data();
         }
-        synced.map_err(|error| StoreError::io("sync", &self.path, error))
+        synced.map_err(|error| StoreError::io("sync", &self.path, error))?;
+        self.still_there()
+    }
+
+    /// A removed file takes writes and syncs as before, and all of it is gone when it is closed: nothing in it may be acknowledged.
+    pub(crate) fn still_there(&self) -> Result<(), StoreError> {
+        let is_linked =
+            self.file.is_linked().map_err(|error| StoreError::io("look at", &self.path, error))?;
+        if is_linked || has_bug("a removed segment is not noticed") {
+            return Ok(());
+        }
+        Err(StoreError::Removed { path: parent_of(&self.path).to_owned() })
     }
 }

@@ -1,11 +1,13 @@
 //! What waits to be written, and what is known to be durable.
 
+use super::ending::Ending;
 use crate::batch::Batch;
 use crate::format::frame::HEADER_LEN;
 use crate::index::Index;
 use crate::limits::{GROUP_BYTES_KEPT, LINGER_MAX, LINGER_MIN, LINGER_SYNCS};
 use crate::{Counts, Durability, JobState, StoreError, SyncStats, clock};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Guarded by the journal's mutex.
@@ -18,8 +20,6 @@ pub(crate) struct State {
     pub(crate) writing_bytes: usize,
     /// Somebody writes: the next group forms meanwhile.
     pub(crate) is_led: bool,
-    /// Callers that wait for their commit: no lingering.
-    pub(crate) blocked: u32,
     next_ticket: u64,
     next_lsn: u64,
     /// The last ticket and lsn of each batch that is not durable yet.
@@ -56,6 +56,8 @@ pub(crate) struct Group {
     pub(crate) last_lsn: u64,
     pub(crate) counts: Counts,
     pub(crate) since: Instant,
+    /// Callers wait for it: no lingering.
+    pub(crate) ending: Option<Arc<Ending>>,
 }
 
 impl Group {
@@ -71,6 +73,19 @@ impl Group {
             last_lsn: 0,
             counts: Counts::default(),
             since: clock::now(),
+            ending: None,
+        }
+    }
+
+    /// What tells how the group ended.
+    pub(crate) fn ending(&mut self) -> Arc<Ending> {
+        self.ending.get_or_insert_default().clone()
+    }
+
+    /// Tells those who wait for it how it ended.
+    pub(crate) fn end(&mut self, result: Result<(), StoreError>) {
+        if let Some(ending) = self.ending.take() {
+            ending.end(result);
         }
     }
 
@@ -90,7 +105,6 @@ impl State {
             spare: Vec::new(),
             writing_bytes: 0,
             is_led: false,
-            blocked: 0,
             next_ticket,
             next_lsn,
             pending: VecDeque::new(),

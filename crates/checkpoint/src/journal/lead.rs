@@ -79,10 +79,15 @@ impl Journal {
         let event = match written {
             Ok(sync) => {
                 let event = CommitEvent::Durable { through: group.last_ticket, lsn: group.last_lsn };
+                group.end(Ok(()));
                 state.group_done(group, sync);
                 Some(event)
             }
-            Err(error) => state.fail(error),
+            Err(error) => {
+                let event = state.fail(error.clone());
+                group.end(Err(state.failure.clone().unwrap_or(error)));
+                event
+            }
         };
         let on_commit = lock(&self.on_commit).clone();
         if on_commit.is_none() && !self.is_upkeep_due(&state) {
@@ -118,12 +123,11 @@ impl Journal {
         self.hand_over(lock(&self.state))
     }
 
-    /// Leads no longer. The journal's own thread is woken only if there is something that no blocked caller will do.
+    /// Leads no longer. The journal's own thread is woken only if there is something to do; the next caller may be faster.
     fn hand_over<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.is_led = false;
         self.done.notify_all();
-        let has_orphans = !state.forming.is_empty() && state.blocked == 0;
-        if has_orphans || state.closing.is_some() || state.failure.is_some() {
+        if !state.forming.is_empty() || state.closing.is_some() || state.failure.is_some() {
             self.work.notify_all();
         }
         state
@@ -171,6 +175,7 @@ impl Journal {
             lock(&self.tip).appender.synced(target.end);
             Some(clock::now().duration_since(began))
         } else {
+            target.still_there()?;
             None
         };
         let mut chain = lock(&self.chain);
@@ -352,6 +357,7 @@ impl State {
             return None;
         }
         self.failure = Some(error.clone());
+        self.forming.end(Err(error.clone()));
         Some(CommitEvent::Failed(error))
     }
 

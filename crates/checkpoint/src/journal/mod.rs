@@ -3,6 +3,7 @@
 pub(crate) mod append;
 pub(crate) mod chain;
 pub(crate) mod create;
+pub(crate) mod ending;
 pub(crate) mod fill;
 pub(crate) mod group;
 pub(crate) mod head_file;

@@ -137,6 +137,7 @@ fn order<'a>(
         let path = dir.join(crate::format::segment::file_name(seq));
         StoreError::corrupt(&path, 0, DamageKind::MissingSegment, 1)
     };
+    let prefers_newer = has_bug("a fork is resolved in favour of the newer one");
     let mut path: Vec<(&Found, &SegmentHeader)> = Vec::new();
     let mut last = 0;
     loop {
@@ -145,13 +146,15 @@ fn order<'a>(
         let Some(&&(found, newest)) = next.last() else { break };
         let absorbed_from = newest.seq - u64::from(newest.absorbs);
         let is_fork = next.iter().any(|(_, header)| header.seq < absorbed_from);
-        if is_fork && !has_bug("a fork is resolved in favour of the newer one") {
+        if is_fork && !prefers_newer {
             return Err(StoreError::corrupt(&found.path, 0, DamageKind::Fork, newest.prev.next_lsn));
         }
         last = newest.seq;
         path.push((found, newest));
     }
-    if let Some((found, orphan)) = committed.iter().find(|(_, header)| !is_accounted_for(header.seq, &path)) {
+    if let Some((found, orphan)) = committed.iter().find(|(_, header)| !is_accounted_for(header.seq, &path))
+        && !prefers_newer
+    {
         if is_accounted_for(orphan.prev.seq, &path) {
             // It follows what somebody else has replaced.
             return Err(StoreError::corrupt(&found.path, 0, DamageKind::Fork, orphan.prev.next_lsn));

@@ -31,27 +31,17 @@ impl Journal {
 
     /// Takes a batch into the queue and returns when it is durable, with the lsn of its last outcome.
     pub(crate) fn commit(self: &Arc<Self>, batch: &Batch<'_>) -> Result<u64, StoreError> {
-        let (ticket, lsn, mut state) = self.enqueue(batch)?;
-        state.blocked += 1;
-        let result = loop {
-            if state.durable_ticket >= ticket {
-                break Ok(lsn);
-            }
-            if let Some(error) = &state.failure {
-                break Err(error.clone());
-            }
-            state = if state.is_led {
-                self.done.wait(state).unwrap_or_else(PoisonError::into_inner)
-            } else {
-                self.lead_group(state)
-            };
-        };
-        state.blocked -= 1;
-        if state.blocked == 0 && !state.is_led && !state.forming.is_empty() {
-            // What others submitted meanwhile has nobody left who would write it.
-            self.work.notify_all();
+        let (_, lsn, mut state) = self.enqueue(batch)?;
+        let ending = state.forming.ending();
+        if state.is_led {
+            ending.announce();
+            drop(state);
+            ending.wait()?;
+        } else {
+            drop(self.lead_group(state));
+            ending.result().cloned().expect("a group that was led has ended")?;
         }
-        result
+        Ok(lsn)
     }
 
     fn enqueue(&self, batch: &Batch<'_>) -> Result<(u64, u64, MutexGuard<'_, State>), StoreError> {
@@ -136,6 +126,7 @@ impl Journal {
             let until = state.forming.since + linger;
             let is_due = state.closing.is_some()
                 || state.flush
+                || state.forming.ending.is_some()
                 || state.forming.frame.len() >= GROUP_BYTES_CUT
                 || now >= until;
             return if is_due { Next::Group } else { Next::Wait(Some(until)) };

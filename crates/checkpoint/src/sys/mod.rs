@@ -18,6 +18,6 @@ use windows as os;
 
 pub(crate) use os::{boot_id, file_system_kind, machine_id, process_start_time, sync_data};
 #[cfg(unix)]
-pub(crate) use unix::{read_at, sync_dir, write_at};
+pub(crate) use unix::{is_linked, read_at, sync_dir, write_at};
 #[cfg(windows)]
-pub(crate) use windows::{read_at, sync_dir, write_at};
+pub(crate) use windows::{is_linked, read_at, sync_dir, write_at};

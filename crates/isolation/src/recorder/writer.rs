@@ -107,6 +107,7 @@ impl Recorder {
     }
 
     /// Keeps a fatal signal, the first one; called in signal handlers, so nothing here may take a lock or memory.
+    #[allow(dead_code, reason = "where an exception shows in the exit code nothing is caught")]
     pub(crate) fn record_signal(&self, signal: SignalRecord) {
         let words = &self.words;
         if load(words, layout::SIGNAL_NUMBER) != 0 {

@@ -74,3 +74,7 @@ impl Pace {
         Duration::from_nanos(self.target_ns as u64)
     }
 }
+
+#[cfg(test)]
+#[path = "pace_tests.rs"]
+mod tests;

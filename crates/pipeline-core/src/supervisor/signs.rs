@@ -68,7 +68,8 @@ impl Signs {
 }
 
 impl Worker {
-    /// Starts the clock of items that were not seen before, forgets those that are no longer open, and notes what is new.
+    /// Starts the clock of items that were not seen before (those that it does not hold never expire), forgets those that are no
+    /// longer open, and notes what is new.
     pub(super) fn observe(&mut self, seen: &Observation, now: Time) {
         if seen.heartbeat != self.signs.heartbeat {
             self.signs.heartbeat = seen.heartbeat;
@@ -79,10 +80,8 @@ impl Worker {
         for item in open {
             let said = hash_of(item);
             let Some(at) = self.signs.clocks.iter().position(|clock| clock.is_of(item)) else {
-                if self.holds(item.lease, item.offset) {
-                    let OpenItem { lease, offset, .. } = *item;
-                    self.signs.clocks.push(ItemClock { lease, offset, since: now, said, said_at: now });
-                }
+                let OpenItem { lease, offset, .. } = *item;
+                self.signs.clocks.push(ItemClock { lease, offset, since: now, said, said_at: now });
                 continue;
             };
             let clock = &mut self.signs.clocks[at];

@@ -188,3 +188,29 @@ fn the_source_is_not_read_while_too_many_items_wait_for_a_retry() {
     }
     assert_eq!(h.count("want"), wants + 1, "after the first failure only");
 }
+
+#[test]
+fn eight_mebibytes_that_are_ready_are_enough_and_a_byte_less_is_not() {
+    for (item_bytes, wants) in [((64 << 10) - 2, 3), ((64 << 10) - 3, 4)] {
+        let lease = LeaseLimits { depth: 1, ..LeaseLimits::default() };
+        let mut h = Harness::new(Policy { lease, ..policy(1) });
+        h.step(Input::Fed { chunk: chunk(0, 1, 8), priors: vec![] });
+        h.step(Input::Fed { chunk: chunk(1, 128, item_bytes), priors: vec![] }); // with lengths of three bytes
+        assert_eq!(h.count("want"), 3);
+        assert_eq!(h.ready(1).len(), 2, "the small chunk is handed out");
+        assert_eq!(h.count("want"), wants, "{item_bytes}");
+    }
+}
+
+#[test]
+fn as_many_waiting_items_as_may_wait_hold_the_source_too() {
+    let mut h = Harness::new(Policy { waiting_items_max: 2, ..policy(1) });
+    h.feed(1);
+    h.feed(1);
+    h.ready(1);
+    h.fail(1, 1, 0, cofferdam_pipeline_core::Failure::transient("later"));
+    h.fail(1, 2, 0, cofferdam_pipeline_core::Failure::transient("later"));
+    let wants = h.count("want");
+    h.feed(1);
+    assert_eq!(h.count("want"), wants, "two wait, though the chunk was handed out");
+}

@@ -132,3 +132,26 @@ fn a_worker_that_leaves_is_held_to_its_grace_and_not_to_its_heartbeat() {
     assert!(h.wait(59 * SECOND).is_empty());
     assert_eq!(h.wait(SECOND), ["kill w1 JobOver"]);
 }
+
+#[test]
+fn each_item_of_a_lease_has_a_clock_of_its_own() {
+    let mut h = Harness::new(limited());
+    h.feed(1_000);
+    h.ready(1);
+    h.reply(1, 1, 0, 1);
+    h.reply(1, 2, 0, 1);
+    h.observe(1, &[(3, 0)]);
+    h.wait(9 * SECOND);
+    h.reply(1, 3, 0, 1);
+    h.observe(1, &[(3, 1)]);
+    assert!(h.wait(9 * SECOND).is_empty());
+    assert_eq!(h.wait(SECOND)[0], "kill w1 TimeLimit(Stall, 10s)");
+}
+
+#[test]
+fn the_items_of_a_worker_that_is_gone_have_no_limits() {
+    let mut h = Harness::with_policy_and_items(Policy { item_wall_max: Some(5 * SECOND), ..limited() }, 1);
+    h.observe(1, &[(1, 0)]);
+    h.lost(1);
+    assert!(h.wait(6 * SECOND).is_empty(), "its verdict is on its way");
+}

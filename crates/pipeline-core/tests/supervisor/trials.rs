@@ -2,7 +2,7 @@
 
 use crate::harness::{Harness, SECOND, policy, segv};
 use cofferdam_pipeline_core::supervisor::{Input, Prior, Supervisor};
-use cofferdam_pipeline_core::{Exit, Failure, ItemIndex, Policy};
+use cofferdam_pipeline_core::{Exit, ExitReport, Failure, ItemIndex, Policy, WorkerEvent};
 
 fn crashed_before(index: u64) -> Prior {
     Prior { index: ItemIndex(index), crashes: 1, ..Prior::default() }
@@ -242,4 +242,24 @@ fn in_threads_an_item_that_ended_a_worker_never_runs_again() {
     h.exit(2, Exit::Stopped, &[]);
     assert!(h.log.last().unwrap().starts_with("finish WorkersUnavailable"), "{:?}", h.log.last());
     assert!(h.log.last().unwrap().contains("2 stay pending"));
+}
+
+#[test]
+fn a_busy_worker_goes_on_while_a_place_is_free_for_the_first_of_several_trials() {
+    let mut h = Harness::new(policy(2));
+    h.feed(20);
+    h.ready(1);
+    h.ready(2);
+    let report =
+        ExitReport { exit: Exit::Code(1), open: vec![], open_known: false, stderr_tail: String::new() };
+    h.worker(2, WorkerEvent::Exited(report));
+    assert_eq!(h.count("suspected"), 2, "both of its items may have ended it");
+    let lines = h.reply(1, 1, 0, 1);
+    assert!(lines.iter().any(|line| line.starts_with("assign w1")), "{lines:?}");
+    h.ready(3);
+    let lines = h.reply(1, 2, 0, 1);
+    assert!(
+        lines.iter().any(|line| line.starts_with("assign w1")),
+        "one trial runs, the next can wait: {lines:?}"
+    );
 }

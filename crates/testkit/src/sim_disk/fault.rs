@@ -44,6 +44,8 @@ pub(super) struct Faults {
     pub(super) crash_at: Option<u64>,
     pub(super) plan: Option<FaultPlan>,
     pub(super) sync_failure: SyncFailure,
+    /// Why nothing may be changed, if so.
+    pub(super) refusal: Option<io::ErrorKind>,
 }
 
 impl Faults {
@@ -53,6 +55,12 @@ impl Faults {
             Some(Fault::ShortWrite) | None => Ok(()),
             Some(fault) => Err(fault.error()),
         }
+    }
+
+    /// Counts a call that changes something.
+    pub(super) fn begin_change(&mut self) -> io::Result<()> {
+        self.begin()?;
+        self.refusal.map_or(Ok(()), |kind| Err(kind.into()))
     }
 
     /// Counts a call and says how it is to fail.

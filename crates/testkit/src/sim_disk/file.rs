@@ -32,6 +32,9 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         let mut state = self.disk.lock();
+        if state.faults.refusal == Some(io::ErrorKind::ReadOnlyFilesystem) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let half = &buf[..buf.len().div_ceil(2)];
         match state.faults.next()? {
             None => state.file_mut(self.id)?.write(buf, offset),
@@ -75,6 +78,11 @@ impl DiskFile for SimFile {
             self.has_lock.store(true, Ordering::Relaxed);
         }
         Ok(got)
+    }
+
+    /// No call that is counted: a local file system answers it from memory.
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.disk.lock().is_linked(self.id))
     }
 }
 

@@ -62,6 +62,12 @@ impl SimDisk {
         self.lock().faults.sync_failure = model;
     }
 
+    /// Refuses every change from now on with this kind of error: `PermissionDenied`, which leaves open files alone, or
+    /// `ReadOnlyFilesystem`, which does not; `None` for no more refusals.
+    pub fn refuse_changes(&self, refusal: Option<io::ErrorKind>) {
+        self.lock().faults.refusal = refusal;
+    }
+
     /// The disk after the end of every process but not of the machine: all that was written, no locks, no faults.
     #[must_use]
     pub fn after_process_end(&self) -> Self {
@@ -109,11 +115,17 @@ impl SimDisk {
         state.faults.begin()?;
         what(&mut state)
     }
+
+    fn change<T>(&self, what: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.lock();
+        state.faults.begin_change()?;
+        what(&mut state)
+    }
 }
 
 impl Disk for SimDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.call(|state| state.create_dir(path))
+        self.change(|state| state.create_dir(path))
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<OsString>> {
@@ -121,20 +133,25 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
-        let id = self.call(|state| state.open(path, mode))?;
+        let id = match mode {
+            OpenMode::Read => self.call(|state| state.open(path, mode))?,
+            OpenMode::ReadWrite | OpenMode::Create | OpenMode::CreateNew => {
+                self.change(|state| state.open(path, mode))?
+            }
+        };
         Ok(Box::new(SimFile::new(self.clone(), id)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call(|state| state.rename(from, to))
+        self.change(|state| state.rename(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.call(|state| state.remove(path))
+        self.change(|state| state.remove(path))
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.call(|state| state.remove(path))
+        self.change(|state| state.remove(path))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

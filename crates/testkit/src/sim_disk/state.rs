@@ -143,6 +143,20 @@ impl State {
         found
     }
 
+    /// Whether a path leads to it.
+    pub(super) fn is_linked(&self, id: u64) -> bool {
+        let mut open = vec![ROOT];
+        while let Some(at) = open.pop() {
+            if at == id {
+                return true;
+            }
+            if let Node::Dir(dir) = &self.nodes[&at] {
+                open.extend(dir.live.values());
+            }
+        }
+        false
+    }
+
     pub(super) fn file(&self, id: u64) -> io::Result<&File> {
         match &self.nodes[&id] {
             Node::File(file) => Ok(file),

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// An ext4 file system of its own, on a loop device, whose power can be cut. Needs root and e2fsprogs.
 ///
@@ -25,6 +26,9 @@ pub struct PowerSwitch {
 
 /// Sparse; the journal of so small a file system is 4 MiB.
 const IMAGE_LEN: u64 = 96 << 20;
+/// How often, and after what pause, an unmounting that finds the file system busy is tried again: 10 s.
+const BUSY_TRIES_MAX: u32 = 500;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`: fs/ext4/ext4.h of Linux.
 const EXT4_IOC_SHUTDOWN: u32 = 0x8004_587d;
 /// `EXT4_GOING_FLAGS_NOLOGFLUSH`: what the journal holds in memory is gone.
@@ -58,7 +62,7 @@ impl Ext4 {
         PowerSwitch { mount: self.mount.clone() }
     }
 
-    /// Mounts it again after the power was cut, which replays its journal. Nothing in it may be open.
+    /// Mounts it again after the power was cut, which replays its journal. Waits up to 10 s for whoever has something in it open.
     ///
     /// # Errors
     /// What `umount` or `mount` say.
@@ -76,8 +80,18 @@ impl Ext4 {
         )
     }
 
+    /// Threads that fill ahead end a little after their store, and a process that is just being started by another thread
+    /// holds what this one has open: both are over in a moment.
     fn unmount(&self) -> io::Result<()> {
-        run("umount", [], &[&self.mount])
+        let mut result = run("umount", [], &[&self.mount]);
+        for _ in 0..BUSY_TRIES_MAX {
+            if result.is_ok() {
+                break;
+            }
+            std::thread::sleep(BUSY_PAUSE);
+            result = run("umount", [], &[&self.mount]);
+        }
+        result
     }
 }
 
