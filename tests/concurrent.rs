@@ -1,5 +1,7 @@
 //! Asynchronous processors: many items at once in one worker, with the same blame, in real children and in threads.
 
+#![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
+
 mod support;
 
 use cofferdam::{
