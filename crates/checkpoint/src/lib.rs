@@ -35,6 +35,9 @@ mod done;
 mod durability;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
+pub mod fuzzing;
 mod index;
 mod job;
 mod job_reader;

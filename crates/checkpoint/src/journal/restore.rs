@@ -70,7 +70,8 @@ fn load(
     let mut input = Input { file: file.as_ref(), offset: 0, sum: Xxh3::new() };
     let seed = u64::from_le_bytes(*head.job.first_chunk().expect("a uuid has 16 bytes"));
     let mut index = Index::new(seed);
-    index.expect(footer.counts.total().max(head.counts.total()));
+    // Nothing has vouched for the footer yet; the file's length bounds its keys, and nothing bounds its counts.
+    index.expect(footer.keys.max(head.counts.total()));
     let Ok(done) = RoaringTreemap::deserialize_from(&*input.take(footer.ordinals_len)?) else {
         return Ok(None);
     };
