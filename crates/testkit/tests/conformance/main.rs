@@ -1,5 +1,10 @@
 //! Every executor and every worker of ours passes the same checks.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "the bans are for library code"
+)]
 #![cfg(unix)]
 
 mod subjects;
