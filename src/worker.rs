@@ -36,6 +36,9 @@ pub mod __private {
 ///     // arguments, windows, jobs …
 /// }
 /// ```
+///
+/// An executable that is a worker and nothing else has the same line and nothing behind it but a word to whoever starts it by
+/// hand; its host names it with [`WorkerProgram::Program`](crate::WorkerProgram::Program). It may be another build than the host.
 #[macro_export]
 macro_rules! worker {
     ($($processor:ty),+ $(,)?) => {

@@ -130,7 +130,7 @@ fn compare(disk: &SimDisk, keying: Keying, seed: u64) {
     let job = open(&with_all);
     let report = job.recovery();
     assert_eq!(report.snapshot.is_some(), !found.is_empty(), "seed {seed}");
-    assert_eq!(report.unusable_snapshots, [], "seed {seed}");
+    assert_eq!(report.unusable_snapshots, [0u64; 0], "seed {seed}");
     let known = knowledge(&job, keying);
     let mut left = found.len();
     let fewer = disk.after_process_end();

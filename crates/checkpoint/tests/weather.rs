@@ -216,7 +216,7 @@ fn an_older_head_from_a_backup_loses_nothing() {
         job.snapshot().unwrap();
         drop(job);
         let job = store.open_job(JOB).unwrap();
-        assert_eq!(job.recovery().unusable_snapshots, [], "HEAD is right again");
+        assert_eq!(job.recovery().unusable_snapshots, [0u64; 0], "HEAD is right again");
         after.check_outcomes(&job);
     }
 }

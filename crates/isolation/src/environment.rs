@@ -109,6 +109,14 @@ mod tests {
     }
 
     #[test]
+    fn the_role_variables_are_those_of_the_spec() {
+        let spec = include_str!("../../../docs/spec/other-languages.md");
+        let rows = spec.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(documented, [ROLE_VAR, HOST_PID_VAR, TOKEN_VAR, TREE_VAR]);
+    }
+
+    #[test]
     fn secrets_stay_in_the_host_and_loader_paths_travel() {
         let host = pairs(&[
             ("PATH", "/bin"),

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "this crate only breaks things")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod conformance;
 mod hooked_disk;
 mod misbehave;
 mod sim_disk;

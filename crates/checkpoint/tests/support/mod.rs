@@ -171,7 +171,7 @@ impl Model {
         let mut after = self.clone();
         {
             let job = store.open_job(JOB).unwrap();
-            assert_eq!(job.recovery().unusable_snapshots, [], "HEAD names only what is durable");
+            assert_eq!(job.recovery().unusable_snapshots, [0u64; 0], "HEAD names only what is durable");
             after.acknowledged = self.check_outcomes(&job);
             after.submitted = after.acknowledged.clone();
             after.commit_run(&job, 1000, 1).unwrap();

@@ -48,6 +48,10 @@ pub enum Item {
     Raise(i32),
     /// Writes these bytes into the socket to the host, then sleeps.
     Socket(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Writes these bytes into the socket to the host, then exits with this code.
+    SocketThenExit(#[serde(with = "serde_bytes")] Vec<u8>, i32),
+    /// Writes these bytes into the socket to the host again and again.
+    Flood(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Closes its way to the host, and the way back too, then sleeps.
     CloseSocket {
         both: bool,
@@ -144,6 +148,13 @@ fn act(item: Item, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
             socket().write_all(&bytes)?;
             sleep_for_ever()
         }
+        Item::SocketThenExit(bytes, code) => {
+            socket().write_all(&bytes)?;
+            std::process::exit(code)
+        }
+        Item::Flood(bytes) => loop {
+            socket().write_all(&bytes)?;
+        },
         Item::CloseSocket { both } => {
             let how = if both { rustix::net::Shutdown::Both } else { rustix::net::Shutdown::Write };
             rustix::net::shutdown(&*socket(), how)?;

@@ -167,7 +167,7 @@ pub struct End {
     pub replied: Vec<ReplyBatch>,
     pub others: Vec<WorkerEvent>,
     pub lost: u32,
-    report: Option<ExitReport>,
+    pub report: Option<ExitReport>,
 }
 
 impl End {

@@ -1,0 +1,312 @@
+//! The checks. Each panics where the subject does not conform; [`crate::conformance_tests`] makes a test of each.
+
+use super::{ConformantConfig, Deed, Rig, Subject};
+use cofferdam_pipeline_core::{Exit, FailureKind, KillReason, LeaseId, OpenItem, WorkerEvent};
+use std::time::Duration;
+
+/// How long nothing must come before it counts as nothing.
+const A_WHILE: Duration = Duration::from_millis(150);
+
+/// Makes a test of every check that holds for threads and processes alike: `conformance_tests!(subject());`, where the
+/// expression gives a [`Subject`](crate::conformance::Subject). Use [`process_conformance_tests`](crate::process_conformance_tests) where workers are processes.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($subject:expr) => {
+        $crate::conformance_tests!(@ $subject;
+            a_worker_that_is_asked_to_stop_leaves_with_nothing_open
+            outputs_come_in_order_and_each_once
+            every_kind_of_failure_travels_and_its_neighbours_are_unharmed
+            an_item_that_cannot_be_read_fails_alone
+            a_finished_output_leaves_while_the_next_item_runs
+            what_an_open_item_says_can_be_seen
+            a_cancelled_item_ends_and_no_other
+            unstarted_items_can_be_taken_back
+            nothing_of_a_finished_lease_can_be_taken_back
+            a_paused_worker_opens_nothing
+            a_stop_interrupts_the_open_item_and_forgets_the_rest
+            a_failed_start_says_why
+            a_saved_state_precedes_its_failure_and_comes_back
+            a_large_item_and_its_output_pass
+            a_panic_names_its_item_and_says_what_it_said
+            a_hung_worker_beats_until_it_is_killed
+            the_end_of_one_worker_leaves_the_other_alone
+            what_is_said_to_a_worker_that_has_ended_is_ignored
+        );
+    };
+    (@ $subject:expr; $($check:ident)*) => {
+        $(#[test] fn $check() { $crate::conformance::checks::$check(&$subject) })*
+    };
+}
+
+/// The tests of [`conformance_tests`](crate::conformance_tests), and those that would end a host whose workers are its threads.
+#[macro_export]
+macro_rules! process_conformance_tests {
+    ($subject:expr) => {
+        $crate::conformance_tests!($subject);
+        $crate::conformance_tests!(@ $subject; an_exit_with_an_open_item_is_an_exit_and_names_the_item);
+    };
+}
+
+fn fail(kind: u8, message: &str) -> Deed {
+    Deed::Fail { kind, message: message.into() }
+}
+
+fn open_items(items: &[OpenItem]) -> Vec<(LeaseId, u32)> {
+    items.iter().map(|item| (item.lease, item.offset)).collect()
+}
+
+/// An idle worker that is asked to stop exits as stopped.
+pub fn a_worker_that_is_asked_to_stop_leaves_with_nothing_open(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    rig.executor.stop(worker);
+    let report = rig.exit(worker);
+    assert_eq!((report.exit, report.open_known, report.open), (Exit::Stopped, true, vec![]));
+}
+
+/// Three leases at once; batches may be cut anywhere.
+pub fn outputs_come_in_order_and_each_once(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let sizes = [500, 1, 20];
+    let leases = sizes.map(|size| rig.assign(worker, &(0..size).map(Deed::Echo).collect::<Vec<_>>()));
+    for (lease, size) in leases.into_iter().zip(sizes) {
+        let expected: Vec<_> = (0..size).map(|number| number.to_string()).collect();
+        assert_eq!(rig.outputs(worker, lease, 0, size as u32), expected);
+    }
+    rig.expect_nothing_for(A_WHILE);
+}
+
+/// Kinds 1 to 5 between good items.
+pub fn every_kind_of_failure_travels_and_its_neighbours_are_unharmed(subject: &Subject) {
+    let kinds = [
+        FailureKind::Transient,
+        FailureKind::RateLimited { retry_after: Duration::from_millis(1500) },
+        FailureKind::Offline,
+        FailureKind::InvalidInput,
+        FailureKind::Fatal,
+    ];
+    let (mut rig, worker) = Rig::ready(subject);
+    let deeds: Vec<_> =
+        (1..=5).flat_map(|kind| [fail(kind, "wäre möglich"), Deed::Echo(kind.into())]).collect();
+    let lease = rig.assign(worker, &deeds);
+    for (offset, kind) in (0..).step_by(2).zip(kinds) {
+        let failure = rig.failure(worker, lease, offset);
+        assert_eq!((failure.kind, &*failure.message), (kind, "wäre möglich"));
+        assert_eq!(rig.outputs(worker, lease, offset + 1, 1), [(offset / 2 + 1).to_string()]);
+    }
+}
+
+/// A number where a deed should be.
+pub fn an_item_that_cannot_be_read_fails_alone(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign_all(worker, &[7777u64], 1, None);
+    assert_eq!(rig.failure(worker, lease, 0).kind, FailureKind::InvalidInput);
+    let lease = rig.assign(worker, &[Deed::Echo(1)]);
+    assert_eq!(rig.outputs(worker, lease, 0, 1), ["1"]);
+}
+
+/// The second item runs until it is cancelled, so nothing but the flush can bring the first output.
+pub fn a_finished_output_leaves_while_the_next_item_runs(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Echo(5), Deed::Wait]);
+    assert_eq!(rig.outputs(worker, lease, 0, 1), ["5"]);
+    rig.executor.cancel_item(worker, lease, 1);
+    assert_eq!(rig.failure(worker, lease, 1).kind, FailureKind::Interrupted);
+}
+
+/// Stage, progress, message and breadcrumbs.
+pub fn what_an_open_item_says_can_be_seen(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Echo(0), Deed::Wait]);
+    let seen = rig.wait_open(worker, |item| item.breadcrumbs.len() == 2);
+    let expected = OpenItem {
+        slot: 0,
+        lease,
+        offset: 1,
+        stage: "decode".into(),
+        progress: Some((3, 14)),
+        message: "page 3".into(),
+        breadcrumbs: vec!["opened".into(), "parsed".into()],
+    };
+    assert_eq!(seen, expected);
+    rig.executor.stop(worker);
+}
+
+/// A cancel that names another item is no cancel.
+pub fn a_cancelled_item_ends_and_no_other(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Wait, Deed::Echo(2), Deed::Wait]);
+    rig.wait_open(worker, |item| item.offset == 0);
+    rig.executor.cancel_item(worker, lease, 2);
+    rig.expect_nothing_for(A_WHILE);
+    rig.executor.cancel_item(worker, lease, 0);
+    assert_eq!(rig.failure(worker, lease, 0).kind, FailureKind::Interrupted);
+    assert_eq!(rig.outputs(worker, lease, 1, 1), ["2"]);
+    rig.wait_open(worker, |item| item.offset == 2);
+    rig.expect_nothing_for(A_WHILE);
+    rig.executor.cancel_item(worker, lease, 2);
+    assert_eq!(rig.failure(worker, lease, 2).kind, FailureKind::Interrupted);
+}
+
+/// While an item runs for long, and from a lease that waits behind it.
+pub fn unstarted_items_can_be_taken_back(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let first = rig.assign(worker, &[Deed::Wait, Deed::Echo(1), Deed::Echo(2)]);
+    let second = rig.assign(worker, &[Deed::Echo(3)]);
+    rig.wait_open(worker, |item| item.lease == first);
+    for (lease, expected) in [(second, 0), (first, 1)] {
+        rig.executor.take_back(worker, lease);
+        let said = rig.next(worker);
+        assert!(
+            matches!(said, WorkerEvent::Returned { lease: of, from } if (of, from) == (lease, expected)),
+            "{said:?}"
+        );
+    }
+    rig.executor.cancel_item(worker, first, 0);
+    assert_eq!(rig.failure(worker, first, 0).kind, FailureKind::Interrupted);
+    let third = rig.assign(worker, &[Deed::Echo(4)]);
+    assert_eq!(rig.outputs(worker, third, 0, 1), ["4"]);
+}
+
+/// The answer says so, and comes.
+pub fn nothing_of_a_finished_lease_can_be_taken_back(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Echo(1), Deed::Echo(2)]);
+    assert_eq!(rig.outputs(worker, lease, 0, 2), ["1", "2"]);
+    rig.executor.take_back(worker, lease);
+    let said = rig.next(worker);
+    assert!(
+        matches!(said, WorkerEvent::Returned { lease: of, from } if of == lease && from >= 2),
+        "{said:?}"
+    );
+}
+
+/// Until it is resumed.
+pub fn a_paused_worker_opens_nothing(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    rig.executor.set_paused(worker, true);
+    let lease = rig.assign(worker, &[Deed::Echo(1)]);
+    rig.expect_nothing_for(A_WHILE);
+    assert_eq!(rig.executor.observe(worker).map(|seen| (seen.items_opened, seen.open)), Some((0, vec![])));
+    rig.executor.set_paused(worker, false);
+    assert_eq!(rig.outputs(worker, lease, 0, 1), ["1"]);
+}
+
+/// What ended before is answered, what was not begun never is.
+pub fn a_stop_interrupts_the_open_item_and_forgets_the_rest(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Echo(0), Deed::Wait, Deed::Echo(2)]);
+    rig.assign(worker, &[Deed::Echo(3)]);
+    assert_eq!(rig.outputs(worker, lease, 0, 1), ["0"]);
+    rig.wait_open(worker, |item| item.offset == 1);
+    rig.executor.stop(worker);
+    assert_eq!(rig.failure(worker, lease, 1).kind, FailureKind::Interrupted);
+    let report = rig.exit(worker);
+    assert_eq!((report.exit, report.open_known, report.open), (Exit::Stopped, true, vec![]));
+}
+
+/// The failure first, then the exit.
+pub fn a_failed_start_says_why(subject: &Subject) {
+    let mut rig = Rig::new(subject, &ConformantConfig { start_failure: Some("no model".into()) });
+    let worker = cofferdam_pipeline_core::WorkerId(0);
+    rig.executor.spawn(worker, cofferdam_pipeline_core::SlotNumber(0));
+    match rig.next(worker) {
+        WorkerEvent::StartFailed(failure) => {
+            assert_eq!((failure.kind, &*failure.message), (FailureKind::Fatal, "no model"));
+        }
+        other => panic!("{other:?} instead of StartFailed"),
+    }
+    assert_eq!(rig.exit(worker).exit, Exit::StartFailed("no model".into()));
+}
+
+/// With the number of the attempt.
+pub fn a_saved_state_precedes_its_failure_and_comes_back(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Echo(0), Deed::Save("page 190".into()), Deed::Recall]);
+    assert_eq!(rig.outputs(worker, lease, 0, 1), ["0"]);
+    let state = match rig.next(worker) {
+        WorkerEvent::StateSaved { lease: of, offset: 1, state } if of == lease => state,
+        other => panic!("{other:?} instead of a saved state"),
+    };
+    assert_eq!(state[..], *b"page 190");
+    assert_eq!(rig.failure(worker, lease, 1).kind, FailureKind::Transient);
+    assert_eq!(rig.outputs(worker, lease, 2, 1), ["1:"]);
+    let lease = rig.retry(worker, Deed::Recall, 2, Some(state));
+    assert_eq!(rig.outputs(worker, lease, 0, 1), ["2:page 190"]);
+}
+
+/// Larger than a socket's buffer and than a batch, among small ones.
+pub fn a_large_item_and_its_output_pass(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let deeds = [Deed::Echo(0), Deed::Repeat { text: "ä".repeat(100_000), times: 2 }, Deed::Echo(2)];
+    let lease = rig.assign(worker, &deeds);
+    let outputs = rig.outputs(worker, lease, 0, 3);
+    assert_eq!((&*outputs[0], &*outputs[2]), ("0", "2"));
+    assert_eq!(outputs[1], "ä".repeat(200_000));
+}
+
+/// What ended before is answered.
+pub fn a_panic_names_its_item_and_says_what_it_said(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Echo(0), Deed::Panic("page 7 is torn".into()), Deed::Echo(2)]);
+    assert_eq!(rig.outputs(worker, lease, 0, 1), ["0"]);
+    let report = rig.exit(worker);
+    match &report.exit {
+        Exit::Panic { message, location, .. } => {
+            assert_eq!(message, "page 7 is torn");
+            assert!(location.contains(':'), "where it was: `{location}`");
+        }
+        other => panic!("{other:?} instead of a panic"),
+    }
+    assert_eq!((report.open_known, open_items(&report.open)), (true, vec![(lease, 1)]));
+}
+
+/// Also with code 0, which says that all is well.
+pub fn an_exit_with_an_open_item_is_an_exit_and_names_the_item(subject: &Subject) {
+    for code in [0, 3] {
+        let (mut rig, worker) = Rig::ready(subject);
+        let lease = rig.assign(worker, &[Deed::Exit(code)]);
+        let report = rig.exit(worker);
+        assert_eq!((report.exit, open_items(&report.open)), (Exit::Code(code), vec![(lease, 0)]));
+    }
+}
+
+/// Stalled is not dead; and a kill ends it.
+pub fn a_hung_worker_beats_until_it_is_killed(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Hang]);
+    rig.wait_open(worker, |item| item.lease == lease);
+    rig.wait_beat(worker);
+    rig.executor.kill(worker, KillReason::JobOver);
+    let report = rig.exit(worker);
+    // A thread cannot be killed: it is abandoned.
+    let expected = if rig.is_process { Exit::Killed(KillReason::JobOver) } else { Exit::Abandoned };
+    assert_eq!((report.exit, open_items(&report.open)), (expected, vec![(lease, 0)]));
+}
+
+/// Which goes on with what it has.
+pub fn the_end_of_one_worker_leaves_the_other_alone(subject: &Subject) {
+    let (mut rig, doomed) = Rig::ready(subject);
+    let other = rig.spawn(1);
+    let kept = rig.assign(other, &[Deed::Wait, Deed::Echo(8)]);
+    rig.wait_open(other, |item| item.lease == kept);
+    rig.assign(doomed, &[Deed::Panic("over".into())]);
+    assert!(matches!(rig.exit(doomed).exit, Exit::Panic { .. }));
+    rig.executor.cancel_item(other, kept, 0);
+    assert_eq!(rig.failure(other, kept, 0).kind, FailureKind::Interrupted);
+    assert_eq!(rig.outputs(other, kept, 1, 1), ["8"]);
+}
+
+/// The host cannot know yet: what it says crosses what it will hear.
+pub fn what_is_said_to_a_worker_that_has_ended_is_ignored(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    rig.executor.stop(worker);
+    assert_eq!(rig.exit(worker).exit, Exit::Stopped);
+    let lease = rig.assign(worker, &[Deed::Echo(1)]);
+    rig.executor.take_back(worker, lease);
+    rig.executor.cancel_item(worker, lease, 0);
+    rig.executor.set_paused(worker, true);
+    rig.executor.stop(worker);
+    rig.executor.kill(worker, KillReason::JobOver);
+    assert!(rig.executor.observe(worker).is_none_or(|seen| seen.open.is_empty()));
+    rig.expect_nothing_for(A_WHILE);
+}

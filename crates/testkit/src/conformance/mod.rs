@@ -1,0 +1,9 @@
+//! What every executor and every worker must do, as tests that anybody can run: an [`Executor`](cofferdam_pipeline_core::Executor) of
+//! one's own, another worker executable, a worker in another language.
+
+pub mod checks;
+mod processor;
+mod rig;
+
+pub use processor::{Conformant, ConformantConfig, Deed};
+pub use rig::{Rig, Subject};

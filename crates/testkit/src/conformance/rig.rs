@@ -1,0 +1,188 @@
+//! An executor under test, and what it says.
+
+use super::{ConformantConfig, Deed};
+use cofferdam_ipc::Codec;
+use cofferdam_pipeline_core::{
+    Assignment, ChunkBuilder, Executor, ExitReport, Failure, Identities, ItemIndex, LeaseId, OpenItem,
+    OrdinalRun, SavedState, SlotNumber, WorkerEvent, WorkerId, WorkerSink, entries,
+};
+use serde::Serialize;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// No event of a healthy worker takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An implementation under test.
+pub struct Subject {
+    /// Makes an executor whose workers run [`super::Conformant`] with the encoded [`ConformantConfig`]; its payloads may have 8 MiB.
+    pub make: fn(Vec<u8>, WorkerSink) -> Box<dyn Executor>,
+    /// How items, outputs and the configuration are encoded.
+    pub codec: Codec,
+    /// A worker is a process of its own: it can be killed. False for threads, which are abandoned instead.
+    pub is_process: bool,
+}
+
+/// An executor, its events and the leases that it was given.
+pub struct Rig {
+    /// The executor.
+    pub executor: Box<dyn Executor>,
+    /// Whether a worker is a process.
+    pub is_process: bool,
+    codec: Codec,
+    events: Receiver<(WorkerId, WorkerEvent)>,
+    leases: u32,
+}
+
+impl Rig {
+    /// An executor whose workers start as `config` says; none is there yet.
+    #[must_use]
+    pub fn new(subject: &Subject, config: &ConformantConfig) -> Self {
+        let (sender, events) = channel();
+        let sender = Mutex::new(sender);
+        // The test may be over.
+        let sink = Arc::new(move |worker, event| {
+            drop(sender.lock().expect("no holder panics").send((worker, event)))
+        });
+        let mut encoded = Vec::new();
+        subject.codec.encode(config, &mut encoded).expect("a config encodes");
+        let executor = (subject.make)(encoded, sink);
+        Self { executor, is_process: subject.is_process, codec: subject.codec, events, leases: 0 }
+    }
+
+    /// An executor with one worker that is ready.
+    #[must_use]
+    pub fn ready(subject: &Subject) -> (Self, WorkerId) {
+        let mut rig = Self::new(subject, &ConformantConfig::default());
+        let worker = rig.spawn(0);
+        (rig, worker)
+    }
+
+    /// A worker that is ready.
+    pub fn spawn(&mut self, number: u32) -> WorkerId {
+        let worker = WorkerId(number);
+        self.executor.spawn(worker, SlotNumber(number));
+        let said = self.next(worker);
+        assert!(matches!(said, WorkerEvent::Ready), "{said:?} instead of Ready");
+        worker
+    }
+
+    /// Hands out a lease for first attempts.
+    pub fn assign(&mut self, worker: WorkerId, deeds: &[Deed]) -> LeaseId {
+        self.assign_all(worker, deeds, 1, None)
+    }
+
+    /// Hands out a lease for a later attempt at one item.
+    pub fn retry(
+        &mut self,
+        worker: WorkerId,
+        deed: Deed,
+        attempt: u32,
+        state: Option<SavedState>,
+    ) -> LeaseId {
+        self.assign_all(worker, &[deed], attempt, state)
+    }
+
+    /// Hands out items of any type.
+    pub fn assign_all<T: Serialize>(
+        &mut self,
+        worker: WorkerId,
+        items: &[T],
+        attempt: u32,
+        saved_state: Option<SavedState>,
+    ) -> LeaseId {
+        let mut builder = ChunkBuilder::default();
+        for item in items {
+            builder.push(|out| self.codec.encode(item, out)).expect("an item encodes");
+        }
+        let count = u32::try_from(items.len()).expect("few items");
+        let identities = Identities::Ordinals(vec![OrdinalRun { first: 0, count }]);
+        let chunk = Arc::new(builder.finish(ItemIndex(0), identities).expect("a chunk of items"));
+        self.leases += 1;
+        let lease = LeaseId(self.leases);
+        self.executor.assign(worker, Assignment { lease, attempt, chunk, range: 0..count, saved_state });
+        lease
+    }
+
+    /// The next event, which must be this worker's.
+    #[must_use]
+    pub fn next(&self, worker: WorkerId) -> WorkerEvent {
+        let (who, event) = self.events.recv_timeout(PATIENCE).expect("the worker says something");
+        assert_eq!(who, worker, "{event:?} of another worker");
+        event
+    }
+
+    /// Waits so long for an event that must not come.
+    pub fn expect_nothing_for(&self, wait: Duration) {
+        if let Ok(event) = self.events.recv_timeout(wait) {
+            panic!("{event:?} although nothing was to come");
+        }
+    }
+
+    /// The outputs of `count` items of a lease from `offset` on, in whatever batches they come.
+    #[must_use]
+    pub fn outputs(&self, worker: WorkerId, lease: LeaseId, mut offset: u32, count: u32) -> Vec<String> {
+        let (mut outputs, end) = (Vec::new(), offset + count);
+        while offset < end {
+            let batch = match self.next(worker) {
+                WorkerEvent::Replied(batch) => batch,
+                other => panic!("{other:?} instead of replies"),
+            };
+            assert_eq!((batch.lease, batch.offset), (lease, offset));
+            assert!(batch.count > 0, "an empty batch");
+            let decoded =
+                entries(&batch.outputs).map(|entry| self.codec.decode(entry.expect("whole entries")));
+            outputs.extend(decoded.map(|output| output.expect("a text")));
+            offset += batch.count;
+            assert_eq!(outputs.len(), (count - (end - offset)) as usize, "entries and count");
+        }
+        outputs
+    }
+
+    /// The failure of an item, which must come next.
+    #[must_use]
+    pub fn failure(&self, worker: WorkerId, lease: LeaseId, offset: u32) -> Failure {
+        match self.next(worker) {
+            WorkerEvent::Failed { lease: of, offset: at, failure } => {
+                assert_eq!((of, at), (lease, offset));
+                failure
+            }
+            other => panic!("{other:?} instead of a failure"),
+        }
+    }
+
+    /// The end of a worker, which must come next: first its loss, then the verdict.
+    #[must_use]
+    pub fn exit(&self, worker: WorkerId) -> ExitReport {
+        let said = self.next(worker);
+        assert!(matches!(said, WorkerEvent::Lost), "{said:?} instead of Lost");
+        match self.next(worker) {
+            WorkerEvent::Exited(report) => report,
+            other => panic!("{other:?} instead of Exited"),
+        }
+    }
+
+    /// Looks at a worker until it has an item open that satisfies `wanted`.
+    pub fn wait_open(&mut self, worker: WorkerId, wanted: impl Fn(&OpenItem) -> bool) -> OpenItem {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let open = self.executor.observe(worker).map(|seen| seen.open).unwrap_or_default();
+            if let Some(item) = open.iter().find(|item| wanted(item)) {
+                return item.clone();
+            }
+            assert!(Instant::now() < deadline, "{open:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Looks at a worker until its heart has beaten again.
+    pub fn wait_beat(&mut self, worker: WorkerId) {
+        let deadline = Instant::now() + PATIENCE;
+        let before = self.executor.observe(worker).expect("a living worker").heartbeat;
+        while self.executor.observe(worker).expect("a living worker").heartbeat == before {
+            assert!(Instant::now() < deadline, "the heartbeat stays at {before}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}

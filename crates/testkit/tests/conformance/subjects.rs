@@ -1,0 +1,87 @@
+//! What is put to the test.
+
+use cofferdam_ipc::Codec;
+use cofferdam_isolation::{
+    ChildExecutor, ChildSettings, Registration, ThreadExecutor, ThreadSettings, WorkerProgram, worker_entry,
+};
+use cofferdam_pipeline_core::{Executor, Processor, WorkerSink};
+use cofferdam_testkit::conformance::{Conformant, Subject};
+use std::time::Duration;
+
+pub fn enter_worker() {
+    worker_entry(&[Registration::of::<Conformant>()]);
+}
+
+fn children(codec: Codec, program: WorkerProgram, config: Vec<u8>, sink: WorkerSink) -> Box<dyn Executor> {
+    let settings = ChildSettings {
+        program,
+        processor: Conformant::NAME,
+        version: Conformant::VERSION,
+        codec,
+        config,
+        env: Vec::new(),
+        slots: 1,
+        stack_bytes: 8 << 20,
+        start_wall_max: Duration::from_secs(30),
+        runtime_dir: None,
+        frame_payload_max: 8 << 20,
+    };
+    Box::new(ChildExecutor::new(settings, sink).unwrap())
+}
+
+/// This test executable again.
+pub fn own_executable(codec: Codec) -> Subject {
+    fn program() -> WorkerProgram {
+        WorkerProgram::Test { name: "worker_entry".into() }
+    }
+    match codec {
+        Codec::Bincode => Subject {
+            make: |config, sink| children(Codec::Bincode, program(), config, sink),
+            codec,
+            is_process: true,
+        },
+        Codec::Json => Subject {
+            make: |config, sink| children(Codec::Json, program(), config, sink),
+            codec,
+            is_process: true,
+        },
+    }
+}
+
+/// An executable that is nothing but a worker.
+pub fn separate_executable() -> Subject {
+    let make = |config, sink| {
+        let path = env!("CARGO_BIN_EXE_conformance-worker").into();
+        children(Codec::Bincode, WorkerProgram::Program { path, args: Vec::new() }, config, sink)
+    };
+    Subject { make, codec: Codec::Bincode, is_process: true }
+}
+
+/// Threads of this process.
+pub fn threads() -> Subject {
+    let make = |config, sink| -> Box<dyn Executor> {
+        let settings = ThreadSettings {
+            codec: Codec::Bincode,
+            config,
+            slots: 1,
+            stack_bytes: 1 << 20,
+            start_wall_max: Duration::from_secs(60),
+            frame_payload_max: 8 << 20,
+            allow_panic_abort: false,
+        };
+        Box::new(ThreadExecutor::new::<Conformant>(settings, sink).unwrap())
+    };
+    Subject { make, codec: Codec::Bincode, is_process: false }
+}
+
+/// A worker in Python; the host's executable is the interpreter.
+#[cfg(feature = "python-tests")]
+pub fn python() -> Subject {
+    let make = |config, sink| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/worker.py");
+        // `-B`: no compiled files beside the sources.
+        let args = ["python3", "-B", script].map(Into::into).to_vec();
+        children(Codec::Json, WorkerProgram::Program { path: "/usr/bin/env".into(), args }, config, sink)
+    };
+    Subject { make, codec: Codec::Json, is_process: true }
+}

@@ -1,0 +1,385 @@
+"""A Cofferdam worker in Python, with the standard library alone.
+
+    from cofferdam_worker import serve
+
+    class Words:
+        NAME, VERSION = "words", 1          # as the host's Processor has them
+        def start(self, config, cx): ...    # once; loads models
+        def process(self, item, cx): ...    # for each item: its output
+        def stop(self): ...                 # optional
+
+    serve(Words)
+
+Items, outputs and the config are what `json` makes of them: the host's job must use `Codec::Json`. The specs are
+docs/spec/other-languages.md, wire-protocol.md, worker-protocol.md and flight-recorder.md.
+
+A `Failure` that `process` raises, and any other `Exception` (as invalid input, with its traceback), fails the item and nothing else. What
+says that the program itself is broken ends the worker as a panic does: `Panic`, `AssertionError`, `MemoryError`, `SystemError`,
+and whatever is no `Exception`.
+"""
+
+import collections
+import ctypes
+import faulthandler
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+
+from flight_recorder import PHASE_PANICKED, PHASE_READY, PHASE_STARTING, PHASE_STOPPING, Recorder
+from wire import Channel, HostLost, Violation, entries, push_entry
+
+ROLE_VAR, HOST_PID_VAR, TOKEN_VAR = "COFFERDAM_WORKER", "COFFERDAM_HOST_PID", "COFFERDAM_TOKEN"
+START, ASSIGN, TAKE_BACK, STOP = 0x01, 0x02, 0x03, 0x04
+READY, REPLIES, FAILED, RETURNED, START_FAILED, STOPPED, SAVE_STATE = range(0x81, 0x88)
+EXIT_STOPPED, EXIT_PANIC, EXIT_START_FAILED, EXIT_HOST_LOST = 0, 101, 102, 103
+
+LEASES_WAITING_MAX = 16
+FAILURE_MESSAGE_MAX = 8192
+SAVED_STATE_MAX = 1 << 20
+BATCH_BYTES = 64 << 10
+PAUSE_POLL_S = 0.01
+STATE_EVERY_S = 0.1
+
+
+class Failure(Exception):
+    """The item failed. Kinds: 1 transient, 2 rate-limited, 3 offline, 4 invalid input, 5 fatal."""
+
+    def __init__(self, message, kind=4, retry_after_ms=0):
+        super().__init__(message)
+        self.kind, self.retry_after_ms = kind, retry_after_ms
+
+
+class Interrupted(Failure):
+    """`cx.check()`: the worker, or the open item alone, is to stop. Let it pass through."""
+
+    def __init__(self):
+        super().__init__("interrupted", kind=6)
+
+
+class Panic(BaseException):
+    """The worker is broken and must be replaced; the open item is charged with a crash."""
+
+
+BROKEN = (Panic, AssertionError, MemoryError, SystemError)
+
+
+class StartContext:
+    """What `start` may ask and say."""
+
+    def __init__(self, worker, start):
+        self._recorder = worker.recorder
+        self.slot = start["slot"]
+
+    def stage(self, name):
+        self._recorder.stage(name)
+
+    def progress(self, done, total=0):
+        self._recorder.progress(done, total)
+
+
+class Context:
+    """What `process` may ask and say about its item."""
+
+    def __init__(self, worker, lease, offset, saved_state):
+        self._worker, self._lease, self._offset = worker, lease, offset
+        self.attempt, self.slot, self.saved_state = lease.attempt, worker.start["slot"], saved_state
+
+    def stage(self, name):
+        self._worker.recorder.stage(name)
+
+    def progress(self, done, total=0):
+        self._worker.recorder.progress(done, total)
+
+    def message(self, text):
+        self._worker.recorder.message(text)
+
+    def breadcrumb(self, text):
+        self._worker.recorder.breadcrumb(text)
+
+    def check(self):
+        """Raises `Interrupted` when the item is to stop; blocks while the job is paused."""
+        while True:
+            if self._worker.recorder.is_interrupted():
+                raise Interrupted()
+            if not self._worker.recorder.is_paused():
+                return
+            time.sleep(PAUSE_POLL_S)
+
+    def save_state(self, state):
+        """Keeps up to 1 MiB of bytes for whoever tries this item next; replaces what was saved before."""
+        if len(state) > SAVED_STATE_MAX:
+            raise ValueError(f"a state of {len(state)} bytes, the limit is {SAVED_STATE_MAX}")
+        self._worker.save(self._lease.id, self._offset, bytes(state))
+
+
+class Lease:
+    def __init__(self, message, payload):
+        has_state = bool(message["has_state"])
+        parts = entries(payload, message["count"] + has_state)
+        self.id, self.attempt = message["lease"], message["attempt"]
+        self.state = parts.pop(0) if has_state else None
+        self.items, self.end = parts, len(parts)
+        self.claimed = 0
+
+
+class Worker:
+    """Three threads: this one processes, one reads from the host, one ticks."""
+
+    def __init__(self, channel, start, config, processor):
+        self.channel, self.start, self.config, self.processor = channel, start, config, processor
+        self.recorder = Recorder(bytes(start["recorder"]), bytes(start["control"]), start["slots"])
+        self.work = threading.Condition()
+        self.leases, self.in_hand, self.stopping = collections.deque(), None, False
+        self.batch, self.batch_of, self.batch_count = bytearray(), None, 0  # under `channel.sending`
+        self.state, self.state_sent = None, -STATE_EVERY_S  # under `channel.sending`
+
+    # --- the thread that reads ---
+
+    def read(self):
+        try:
+            while True:
+                self.take(*self.channel.receive())
+        except (EOFError, OSError):
+            os._exit(EXIT_HOST_LOST)
+        except BaseException as error:
+            print(f"cofferdam worker: {error!r}", file=sys.stderr, flush=True)
+            os._exit(EXIT_HOST_LOST)
+
+    def take(self, kind, message, payload):
+        if kind == ASSIGN:
+            lease = Lease(message, payload)
+            with self.work:
+                if len(self.leases) >= LEASES_WAITING_MAX:
+                    raise Violation("too many leases wait")
+                self.leases.append(lease)
+                self.work.notify()
+        elif kind == TAKE_BACK:
+            with self.work:
+                start_from = self.take_back(message["lease"])
+            with self.channel.sending:
+                self.flush()
+                self.channel.send(RETURNED, {"lease": message["lease"], "from": start_from})
+        elif kind == STOP:
+            with self.work:
+                self.stopping = True
+                self.recorder.set_phase(PHASE_STOPPING)
+                self.work.notify()
+        else:
+            raise Violation(f"a message of unknown kind {kind:#04x}")
+
+    def take_back(self, lease_id):
+        """The first item that will not be processed; beyond every lease's end when the lease is finished."""
+        if self.in_hand and self.in_hand.id == lease_id:
+            self.in_hand.end = min(self.in_hand.end, self.in_hand.claimed)
+            return self.in_hand.end
+        for lease in self.leases:
+            if lease.id == lease_id:
+                self.leases.remove(lease)
+                return 0
+        return 0xFFFFFFFF
+
+    # --- the thread that ticks ---
+
+    def tick(self):
+        """Beats the heart, and sends what is finished while the processor is busy elsewhere."""
+        period = max(1, min(self.start["reply_flush_ms"], self.start["heartbeat_ms"])) / 1000
+        try:
+            while True:
+                time.sleep(period)
+                self.recorder.beat()
+                if self.channel.sending.acquire(blocking=False):
+                    try:
+                        self.flush()
+                        self.send_state(False)
+                    finally:
+                        self.channel.sending.release()
+        except BaseException:
+            os._exit(EXIT_HOST_LOST)
+
+    def flush(self):
+        if self.batch_count:
+            lease, offset = self.batch_of
+            batch, count, self.batch, self.batch_count = self.batch, self.batch_count, bytearray(), 0
+            self.channel.send(REPLIES, {"lease": lease, "slot": 0, "offset": offset, "count": count}, batch)
+
+    def save(self, lease, offset, state):
+        with self.channel.sending:
+            self.state = (lease, offset, state)
+            self.send_state(False)
+
+    def send_state(self, is_last):
+        now = time.monotonic()
+        if self.state and (is_last or now - self.state_sent >= STATE_EVERY_S):
+            self.flush()
+            (lease, offset, state), self.state, self.state_sent = self.state, None, now
+            self.channel.send(SAVE_STATE, {"lease": lease, "offset": offset}, state)
+
+    # --- the thread that processes ---
+
+    def run(self):
+        """From `start` to the exit code."""
+        self.recorder.set_phase(PHASE_STARTING)
+        processor = self.processor()
+        try:
+            processor.start(self.config, StartContext(self, self.start))
+        except BROKEN:
+            raise
+        except Exception as error:
+            with self.channel.sending:
+                self.channel.send(START_FAILED, failure_message(error))
+            return EXIT_START_FAILED
+        self.recorder.set_phase(PHASE_READY)
+        with self.channel.sending:
+            self.channel.send(READY, {})
+        while lease := self.next_lease():
+            self.work_off(processor, lease)
+        if hasattr(processor, "stop"):
+            processor.stop()
+        with self.channel.sending:
+            self.flush()
+            self.channel.send(STOPPED, {})
+        return EXIT_STOPPED
+
+    def next_lease(self):
+        with self.work:
+            self.in_hand = None
+            while not (self.stopping or self.leases):
+                self.work.wait()
+            if not self.stopping:
+                self.in_hand = self.leases.popleft()
+            return self.in_hand
+
+    def claim(self, lease):
+        """The next item's offset, after the end of a pause; from then on nobody can take it back."""
+        while True:
+            with self.work:
+                if self.stopping or lease.claimed >= lease.end:
+                    return None
+                if not self.recorder.is_held():
+                    lease.claimed += 1
+                    return lease.claimed - 1
+            time.sleep(PAUSE_POLL_S)
+
+    def work_off(self, processor, lease):
+        while (offset := self.claim(lease)) is not None:
+            self.recorder.open(lease.id, offset)
+            failure = None
+            try:
+                output = self.attempt(processor, lease, offset)
+            except BROKEN:
+                raise
+            except Exception as error:
+                failure = error
+            # The item is closed before its result can leave: whoever dies behind the reply dies with nothing open.
+            self.recorder.close()
+            if failure:
+                self.fail(lease, offset, failure)
+            else:
+                self.settle(lease, offset, output)
+        with self.channel.sending:
+            self.flush()
+
+    def attempt(self, processor, lease, offset):
+        """The encoded output of one item."""
+        item = json.loads(lease.items[offset])
+        result = processor.process(item, Context(self, lease, offset, lease.state))
+        output = json.dumps(result, separators=(",", ":"), ensure_ascii=False).encode()
+        limit = self.channel.payload_max - 5
+        if len(output) > limit:
+            raise Failure(f"the output has {len(output)} bytes, the limit is {limit}")
+        return output
+
+    def settle(self, lease, offset, output):
+        with self.channel.sending:
+            self.state = None
+            if len(self.batch) + len(output) >= BATCH_BYTES:
+                self.flush()
+            if not self.batch_count:
+                self.batch_of = (lease.id, offset)
+            push_entry(self.batch, output)
+            self.batch_count += 1
+            if len(self.batch) >= BATCH_BYTES:
+                self.flush()
+
+    def fail(self, lease, offset, error):
+        with self.channel.sending:
+            self.flush()
+            self.send_state(True)
+            self.channel.send(FAILED, {"lease": lease.id, "slot": 0, "offset": offset, **failure_message(error)})
+
+
+def failure_message(error):
+    """What a failure says: of one that the processor did not make itself, the traceback, of which the end counts."""
+    if isinstance(error, Failure):
+        kind, retry_after_ms, text = error.kind, error.retry_after_ms, str(error)
+        data = text.encode(errors="replace")[:FAILURE_MESSAGE_MAX]
+    else:
+        kind, retry_after_ms, text = 4, 0, "".join(traceback.format_exception(error)).rstrip()
+        data = text.encode(errors="replace")[-FAILURE_MESSAGE_MAX:]
+    return {"kind": kind, "retry_after_ms": retry_after_ms, "message": data.decode(errors="ignore")}
+
+
+def die_with(host_pid):
+    """Linux: the kernel ends this process with its parent, also where native code never returns to Python."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
+    if os.getppid() != host_pid:
+        os._exit(EXIT_HOST_LOST)  # it died before we could ask
+
+
+def begin(processors):
+    """The handshake and `Start`."""
+    token = bytes.fromhex(os.environ.pop(TOKEN_VAR, "00" * 16))
+    host_pid = int(os.environ.pop(HOST_PID_VAR, "0"))
+    del os.environ[ROLE_VAR]
+    die_with(host_pid)
+    channel = Channel()
+    channel.shake_hands(token)
+    kind, start, config = channel.receive()
+    if kind != START:
+        raise Violation("the first message is not Start")
+    known = {(processor.NAME, processor.VERSION): processor for processor in processors}
+    processor = known.get((start["processor"], start["version"]))
+    if processor is None:
+        why = f"this worker has {sorted(known)}, the host wants version {start['version']} of `{start['processor']}`"
+        channel.send(START_FAILED, {"kind": 5, "retry_after_ms": 0, "message": why})
+        os._exit(EXIT_START_FAILED)
+    return Worker(channel, start, json.loads(config), processor)
+
+
+def serve(*processors):
+    """Is a worker that can run these processors, to the end of the process."""
+    if ROLE_VAR not in os.environ:
+        sys.exit("This program is a Cofferdam worker: a host starts it, nobody else can.")
+    faulthandler.enable()  # a fault of native code leaves its Python traceback on stderr, which the host keeps
+    try:
+        worker = begin(processors)
+    except Exception as error:
+        print(f"cofferdam worker: {error!r}", file=sys.stderr, flush=True)
+        os._exit(EXIT_HOST_LOST)
+    threading.Thread(target=worker.read, daemon=True).start()
+    threading.Thread(target=worker.tick, daemon=True).start()
+    code = EXIT_PANIC
+    try:
+        code = worker.run()
+    except HostLost:
+        code = EXIT_HOST_LOST
+    except BaseException as error:
+        panic(worker, error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def panic(worker, error):
+    """Leaves what ended the worker in the recorder, and sends what was finished before."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    message = str(error) if isinstance(error, Panic) else f"{type(error).__name__}: {error}"
+    worker.recorder.panic(message, f"{frame.filename}:{frame.lineno}:1", traceback.format_tb(error.__traceback__))
+    worker.recorder.set_phase(PHASE_PANICKED)
+    traceback.print_exception(error)
+    with worker.channel.sending:
+        worker.flush()
