@@ -169,7 +169,8 @@ fn half_a_frame_and_death_is_a_death_that_answers_nothing() {
     let whole = reply(1, 2);
     for len in [1, 23, 24, whole.len() - 1] {
         let report = assert_blamed_by(Item::SocketThenExit(whole[..len].to_vec(), 5), |exit| {
-            assert_eq!(exit, &Exit::Code(5));
+            // A result of the item before may leave between the half and the death: then the two together are a breach.
+            assert!(matches!(exit, Exit::Code(5) | Exit::ProtocolViolation(_)), "{exit:?}");
         });
         assert_eq!(report.open.len(), 1);
     }
