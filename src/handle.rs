@@ -9,7 +9,7 @@ use crate::{AddError, Events, JobError, Report, Snapshot};
 use cofferdam_checkpoint::JobStore;
 use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::supervisor::Control;
-use cofferdam_pipeline_core::{Key, Keying, Task};
+use cofferdam_pipeline_core::{Key, Keying, Work};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use std::time::Duration;
 const ADDED_BYTES_MAX: usize = 32 << 20;
 
 /// A running job. Dropping it without waiting cancels the job; what is done stays done.
-pub struct JobHandle<P: Task> {
+pub struct JobHandle<P: Work> {
     pub(crate) control: JobControl,
     pub(crate) job: Arc<JobStore>,
     pub(crate) feed: Arc<Feed>,
@@ -30,7 +30,7 @@ pub struct JobHandle<P: Task> {
     pub(crate) processor: PhantomData<fn() -> P>,
 }
 
-impl<P: Task> JobHandle<P> {
+impl<P: Work> JobHandle<P> {
     /// What the start found in the store and in the source.
     #[must_use]
     pub fn plan(&self) -> &ResumePlan {
@@ -134,7 +134,7 @@ impl<P: Task> JobHandle<P> {
     }
 }
 
-impl<P: Task> Drop for JobHandle<P> {
+impl<P: Work> Drop for JobHandle<P> {
     fn drop(&mut self) {
         self.control.cancel(); // nothing happens when the job is over
     }

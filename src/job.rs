@@ -14,7 +14,7 @@ use cofferdam_ipc::Codec;
 use cofferdam_isolation::recorder::SLOTS_MAX;
 use cofferdam_isolation::{ChildExecutor, ChildSettings, Run, ThreadExecutor, ThreadSettings, WorkerProgram};
 use cofferdam_pipeline_core::{
-    Executor, FailureBudget, ItemSource, Keying, Policy, RetryPolicy, Supervisor, Task, WorkerSink,
+    Executor, FailureBudget, ItemSource, Keying, Policy, RetryPolicy, Supervisor, Work, WorkerSink,
 };
 use std::ffi::OsString;
 use std::marker::PhantomData;
@@ -63,7 +63,7 @@ pub enum OnDifference {
 }
 
 /// A batch about to be run: everything but the processor, the store, the name and the configuration has a default.
-pub struct Job<P: Task> {
+pub struct Job<P: Work> {
     store: PathBuf,
     name: String,
     config: P::Config,
@@ -78,7 +78,7 @@ pub struct Job<P: Task> {
     stack_bytes: usize,
 }
 
-impl<P: Task> Job<P> {
+impl<P: Work> Job<P> {
     /// A job called `name` in the store at `store`, a directory that is created when it is not there.
     pub fn new(store: impl Into<PathBuf>, name: impl Into<String>, config: P::Config) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -236,7 +236,7 @@ impl<P: Task> Job<P> {
     pub fn start<S>(self, mut source: S) -> Result<JobHandle<P>, JobError>
     where
         S: ItemSource<Item = P::Item>,
-        P: Run<<P as Task>::Mode>,
+        P: Run<<P as Work>::Mode>,
     {
         let clock = Clock::start();
         let inbox = Arc::new(Inbox::default());
@@ -317,7 +317,7 @@ impl<P: Task> Job<P> {
 
     fn fleet(&self, inbox: &Arc<Inbox>) -> Result<Fleet, JobError>
     where
-        P: Run<<P as Task>::Mode>,
+        P: Run<<P as Work>::Mode>,
     {
         let to = inbox.clone();
         let sink: WorkerSink = Arc::new(move |worker, event| to.worker(worker, event));
@@ -363,7 +363,7 @@ impl<P: Task> Job<P> {
 }
 
 /// Slots of a worker: as asked for where it works on many items at once, else one.
-fn slots_of<P: Task>(asked: u32) -> NonZeroU32 {
+fn slots_of<P: Work>(asked: u32) -> NonZeroU32 {
     let most = if P::SLOTS > 1 { SLOTS_MAX } else { 1 };
     NonZeroU32::new(asked.clamp(1, most)).unwrap_or(NonZeroU32::MIN)
 }

@@ -29,7 +29,7 @@ pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
     AsyncProcessor, Concurrent, Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget,
     FailureKind, Fingerprint, Interrupted, ItemSource, Key, Keying, Policy, Processor, RestartBudget,
-    RetryPolicy, SourceError, SourceItem, StartContext, StateTooLong, Task, dense, fallible, keyed, stream,
+    RetryPolicy, SourceError, SourceItem, StartContext, StateTooLong, Work, dense, fallible, keyed, stream,
 };
 pub use error::{AddError, JobError};
 pub use events::Events;

@@ -3,11 +3,11 @@
 use crate::JobError;
 use cofferdam_checkpoint::{JobSpec, Store};
 use cofferdam_ipc::Codec;
-use cofferdam_pipeline_core::{Keying, Task};
+use cofferdam_pipeline_core::{Keying, Work};
 use serde_json::Value;
 
 /// The identity of a job of `P` with this configuration.
-pub(crate) fn spec_of<P: Task>(
+pub(crate) fn spec_of<P: Work>(
     store: &Store,
     config: &P::Config,
     codec: Codec,

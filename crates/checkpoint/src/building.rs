@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile, OpenMode, read_exact_at, write_all_at};
+use crate::seeded::has_bug;
 use crate::store::{parent_of, temporary_name};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,9 @@ pub(crate) fn write_file(disk: &dyn Disk, path: &Path, parts: &[(u64, &[u8])]) -
     let file = disk.open(path, OpenMode::CreateNew).map_err(|error| failed("create", error))?;
     for (offset, bytes) in parts {
         write_all_at(file.as_ref(), bytes, *offset).map_err(|error| failed("write to", error))?;
+    }
+    if has_bug("a job is renamed before it is synced") {
+        return Ok(());
     }
     file.sync_data().map_err(|error| failed("sync", error))
 }

@@ -1,7 +1,8 @@
 //! A directory of jobs.
 
 use crate::blob::{BLOBS, STAGING};
-use crate::disk::{Disk, DiskFile, FileSystemKind, OpenMode, read_whole, write_all_at};
+use crate::building::write_file;
+use crate::disk::{Disk, DiskFile, FileSystemKind, OpenMode, read_whole};
 use crate::error::is_refusal;
 use crate::format::checksum::crc;
 use crate::format::description::{self, Description};
@@ -248,7 +249,7 @@ impl Store {
         let uuid = random::bytes()?;
         create_dir_if_missing(self.disk(), &self.jobs())?;
         let building = self.root.join(temporary_name()?);
-        self.write_file(&building, &[(0, &store_file::encode(uuid))])?;
+        write_file(self.disk(), &building, &[(0, &store_file::encode(uuid))])?;
         self.rename(&building, &self.root.join(STORE))?;
         self.sync_dir(&self.root)?;
         Ok(uuid)
@@ -278,22 +279,10 @@ impl Store {
         for dir in [dir, &dir.join(BLOBS), &dir.join(STAGING)] {
             self.disk().create_dir(dir).map_err(|error| StoreError::io("create", dir, error))?;
         }
-        self.write_file(&dir.join(LOCK), &[])?;
+        write_file(self.disk(), &dir.join(LOCK), &[])?;
         let slot = SLOTS.encode(0, &head.encode());
-        self.write_file(&dir.join(head_file::NAME), &[(0, &slot), (DESCRIPTION_OFFSET, &bytes)])?;
+        write_file(self.disk(), &dir.join(head_file::NAME), &[(0, &slot), (DESCRIPTION_OFFSET, &bytes)])?;
         self.sync_dir(dir)
-    }
-
-    fn write_file(&self, path: &Path, parts: &[(u64, &[u8])]) -> Result<(), StoreError> {
-        let failed = |op, error| StoreError::io(op, path, error);
-        let file = self.disk().open(path, OpenMode::CreateNew).map_err(|error| failed("create", error))?;
-        for (offset, bytes) in parts {
-            write_all_at(file.as_ref(), bytes, *offset).map_err(|error| failed("write to", error))?;
-        }
-        if has_bug("a job is renamed before it is synced") {
-            return Ok(());
-        }
-        file.sync_data().map_err(|error| failed("sync", error))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {

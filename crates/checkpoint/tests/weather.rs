@@ -65,6 +65,16 @@ fn files_removed_on_a_real_disk_are_noticed() {
     assert_removed(job.reopen());
 }
 
+/// The job that was removed changes nothing of the one that came in its place, which goes on.
+fn assert_left_alone(disk: &SimDisk, removed: JobStore, next: JobStore, mut model: Model) {
+    assert_removed(model.clone().commit_run(&removed, 5, 1));
+    assert_removed(removed.reopen());
+    drop(removed);
+    model.commit_run(&next, 5, 3).unwrap();
+    drop(next);
+    model.check(disk);
+}
+
 #[test]
 fn a_job_that_came_in_the_place_of_a_removed_one_is_left_alone() {
     let disk = SimDisk::new();
@@ -74,13 +84,7 @@ fn a_job_that_came_in_the_place_of_a_removed_one_is_left_alone() {
     let mut model = Model::default();
     let next = begin(&store, &mut model);
 
-    assert_removed(Model::default().commit_run(&job, 7, 1));
-    assert_removed(job.reopen());
-    drop(job);
-
-    model.commit_run(&next, 5, 3).unwrap();
-    drop(next);
-    model.check(&disk);
+    assert_left_alone(&disk, job, next, model);
 }
 
 /// The same with a copy that somebody put in the place: all that tells it from the job is that its lock is not ours.
@@ -96,13 +100,7 @@ fn a_copy_that_was_put_in_the_place_of_a_job_is_left_alone() {
     carry(&copy, &dir, &disk, &dir);
     let next = store.open_job(JOB).unwrap();
 
-    assert_removed(model.clone().commit_run(&job, 5, 1));
-    assert_removed(job.reopen());
-    drop(job);
-
-    model.commit_run(&next, 5, 3).unwrap();
-    drop(next);
-    model.check(&disk);
+    assert_left_alone(&disk, job, next, model);
 }
 
 /// An orderly end releases the lock even when it fails.

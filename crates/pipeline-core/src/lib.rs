@@ -20,8 +20,8 @@ mod processor;
 mod saved_state;
 mod source;
 pub mod supervisor;
-mod task;
 mod time;
+mod work;
 
 pub use buffer::{Buffer, BufferPool};
 pub use chunk::{Chunk, ChunkBuilder, EntryError, entries, push_entry_len};
@@ -40,5 +40,5 @@ pub use processor::{AsyncProcessor, Processor};
 pub use saved_state::{SAVED_STATE_BYTES_MAX, SavedState};
 pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, fallible, keyed, stream};
 pub use supervisor::Supervisor;
-pub use task::{Concurrent, ManyAtOnce, OneByOne, Task};
 pub use time::Time;
+pub use work::{Concurrent, ManyAtOnce, OneByOne, Work};

@@ -115,6 +115,15 @@ impl Journal {
     /// one part in 256 of the keys.
     pub(crate) fn snapshot(&self) -> Result<u64, StoreError> {
         let _turn = lock(&self.snapshots.one_at_a_time);
+        loop {
+            if let Some(lsn) = self.snapshot_unless_replaced()? {
+                return Ok(lsn);
+            }
+        }
+    }
+
+    /// `None` when the segment that it was to continue in was replaced meanwhile: that happens once a segment, when it is full.
+    fn snapshot_unless_replaced(&self) -> Result<Option<u64>, StoreError> {
         let place = lock(&self.tip).appender.place();
         let appended = self.snapshots.behind.load(Ordering::Relaxed);
         let (copy, lsn) = {
@@ -123,7 +132,7 @@ impl Journal {
             let end_lsn = state.next_lsn();
             let before = lock(&self.head).head.snapshot_lsn;
             if end_lsn - 1 == before {
-                return Ok(before);
+                return Ok(Some(before));
             }
             (state.index.begin_copy(end_lsn), end_lsn - 1)
         };
@@ -144,10 +153,12 @@ impl Journal {
         if !has_bug("a snapshot holds what is not durable") {
             self.make_durable(lsn)?;
         }
-        self.publish(&path, lsn, &place)?;
+        if !self.publish(&path, lsn, &place)? {
+            return Ok(None);
+        }
         self.snapshots.last_len.store(len, Ordering::Relaxed);
         self.snapshots.behind.fetch_sub(appended, Ordering::Relaxed);
-        Ok(lsn)
+        Ok(Some(lsn))
     }
 
     fn write_snapshot(
@@ -219,8 +230,9 @@ impl Journal {
         state.check_failure()
     }
 
-    /// Names the snapshot, lets HEAD name it, and removes those that no slot of HEAD can name any more.
-    fn publish(&self, unfinished: &Path, lsn: u64, place: &SnapshotPlace) -> Result<(), StoreError> {
+    /// Names the snapshot, lets HEAD name it, and removes those that no slot of HEAD can name any more; not so if its segment was
+    /// replaced.
+    fn publish(&self, unfinished: &Path, lsn: u64, place: &SnapshotPlace) -> Result<bool, StoreError> {
         let path = self.dir.join(file_name(lsn));
         self.disk.rename(unfinished, &path).map_err(|error| StoreError::io("rename to", &path, error))?;
         if !has_bug("no directory sync after a snapshot was named") {
@@ -232,8 +244,8 @@ impl Journal {
         let previous = {
             let mut head = lock(&self.head);
             if !lock(&self.chain).links.iter().any(|link| link.seq == place.seq) {
-                // Its segment was replaced meanwhile. HEAD does not name it, so nobody reads it.
-                return Err(StoreError::Indeterminate);
+                // HEAD does not name it, so nobody reads it; the next one removes it.
+                return Ok(false);
             }
             let previous = head.head.snapshot_lsn;
             let updated = head.update(|head| head.snapshot_lsn = lsn);
@@ -243,7 +255,7 @@ impl Journal {
         };
         // The previous one stays as a backup.
         self.remove_snapshots_but(&[lsn, previous]);
-        Ok(())
+        Ok(true)
     }
 
     fn remove_snapshots_but(&self, kept: &[u64]) {

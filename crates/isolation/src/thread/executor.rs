@@ -5,7 +5,7 @@ use super::link::MemoryLink;
 use super::worker::{Run, ThreadWorker};
 use crate::IsolationError;
 use cofferdam_pipeline_core::{
-    Assignment, BufferPool, Executor, KillReason, LeaseId, Observation, SlotNumber, Task, WorkerId,
+    Assignment, BufferPool, Executor, KillReason, LeaseId, Observation, SlotNumber, Work, WorkerId,
     WorkerSink,
 };
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ impl ThreadExecutor {
     /// [`IsolationError::PanicAborts`] when a panic could not be caught.
     pub fn new<P>(settings: ThreadSettings, sink: WorkerSink) -> Result<Self, IsolationError>
     where
-        P: Task + crate::Run<<P as Task>::Mode>,
+        P: Work + crate::Run<<P as Work>::Mode>,
     {
         settings.check(cfg!(panic = "abort"))?;
         Ok(Self {

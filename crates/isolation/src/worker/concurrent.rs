@@ -1,11 +1,12 @@
 //! An asynchronous processor at work: many items at once on the processor's thread.
 
 use super::session::{ENTRY_LEN_MAX, PAUSE_POLL, next_entry, unreadable_item};
+use super::telemetry::Telemetry;
 use super::{Lease, Left, Link, LinkLost, Saved, Session};
 use crate::recorder::SlotRecorder;
 use crate::worker::desk::Claim;
 use cofferdam_pipeline_core::{
-    AsyncProcessor, Context, Failure, Instrument, Interrupted, LeaseId, StartContext, entries,
+    AsyncProcessor, Context, Failure, Interrupted, LeaseId, StartContext, entries,
 };
 use futures_util::future::{AbortHandle, Abortable, Aborted, FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -175,7 +176,7 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
         item: P::Item,
         saved_state: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, Failure> {
-        let telemetry = SlotTelemetry { session, open };
+        let telemetry = Telemetry { session, slot: &open.slot, lease: open.lease };
         let cx =
             Context::new(&telemetry, attempt, session.settings.slot).with_saved_state(saved_state.as_deref());
         let value = processor.process(item, &cx).await?;
@@ -301,36 +302,4 @@ impl InHand {
 /// Where `part`, which lies in `whole`, ends in it.
 fn end_of(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr() + part.len() - whole.as_ptr().addr()
-}
-
-/// What one of many items says: the business of its slot, but for what it saves.
-struct SlotTelemetry<'a, L> {
-    session: &'a Session<L>,
-    open: Open,
-}
-
-impl<L: Link> Instrument for SlotTelemetry<'_, L> {
-    fn progress(&self, done: u64, total: u64) {
-        self.open.slot.progress(done, total);
-    }
-
-    fn stage(&self, name: &str) {
-        self.open.slot.stage(name);
-    }
-
-    fn message(&self, text: &str) {
-        self.open.slot.message(text);
-    }
-
-    fn breadcrumb(&self, text: &str) {
-        self.open.slot.breadcrumb(text);
-    }
-
-    fn check(&self) -> Result<(), Interrupted> {
-        self.open.slot.check()
-    }
-
-    fn save_state(&self, state: &[u8]) {
-        self.session.save(self.open.lease, self.open.offset, state);
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::link::SocketLink;
 use super::{Left, Run, Session};
-use cofferdam_pipeline_core::Task;
+use cofferdam_pipeline_core::Work;
 
 /// A processor that this executable knows how to run as a worker.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +17,7 @@ impl Registration {
     #[must_use]
     pub const fn of<P>() -> Self
     where
-        P: Task + Run<<P as Task>::Mode>,
+        P: Work + Run<<P as Work>::Mode>,
     {
         Self { name: P::NAME, version: P::VERSION, run: <P as Run<P::Mode>>::RUNS.child }
     }

@@ -3,7 +3,7 @@
 use super::link::SocketLink;
 use super::{Left, Session};
 use crate::thread::MemoryLink;
-use cofferdam_pipeline_core::{AsyncProcessor, Concurrent, ManyAtOnce, OneByOne, Processor, Task};
+use cofferdam_pipeline_core::{AsyncProcessor, Concurrent, ManyAtOnce, OneByOne, Processor, Work};
 
 /// What a worker does from its start to its end, in a child and in a thread.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +12,8 @@ pub struct Runs {
     pub(crate) thread: fn(&Session<MemoryLink>, &[u8]) -> Left,
 }
 
-/// What a worker can run: every [`Task`], by its mode.
-pub trait Run<Mode>: Task {
+/// What a worker can run: every [`Work`], by its mode.
+pub trait Run<Mode>: Work {
     /// See [`Runs`].
     #[doc(hidden)]
     const RUNS: Runs;

@@ -316,7 +316,7 @@ impl<L: Link> Session<L> {
             Saved::Received => Some(next_entry(&mut items)?),
             Saved::Shared(state) => Some(&**state),
         };
-        let instrument = Telemetry { session: self, lease: lease.id };
+        let instrument = Telemetry { session: self, slot: &self.slot, lease: lease.id };
         let cx = Context::new(&instrument, lease.attempt, self.settings.slot).with_saved_state(saved_state);
         let mut offset = 0;
         let mut claim = self.claim();

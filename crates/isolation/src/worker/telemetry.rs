@@ -1,38 +1,41 @@
-//! What a processor of one item at a time says while it works.
+//! What a processor says while it works on an item.
 
 use super::{Link, Session};
+use crate::recorder::SlotRecorder;
 use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId};
 
 /// What a processor says while it works on an item: the recorder's business, but for what it saves.
 pub(super) struct Telemetry<'a, L> {
     pub(super) session: &'a Session<L>,
+    /// The slot that the item is open in.
+    pub(super) slot: &'a SlotRecorder,
     pub(super) lease: LeaseId,
 }
 
 impl<L: Link> Instrument for Telemetry<'_, L> {
     fn progress(&self, done: u64, total: u64) {
-        self.session.slot.progress(done, total);
+        self.slot.progress(done, total);
     }
 
     fn stage(&self, name: &str) {
-        self.session.slot.stage(name);
+        self.slot.stage(name);
     }
 
     fn message(&self, text: &str) {
-        self.session.slot.message(text);
+        self.slot.message(text);
     }
 
     fn breadcrumb(&self, text: &str) {
-        self.session.slot.breadcrumb(text);
+        self.slot.breadcrumb(text);
     }
 
     fn check(&self) -> Result<(), Interrupted> {
-        self.session.slot.check()
+        self.slot.check()
     }
 
     fn save_state(&self, state: &[u8]) {
         // Nothing for what is said after the item's end.
-        if let Some(offset) = self.session.slot.open_offset(self.lease) {
+        if let Some(offset) = self.slot.open_offset(self.lease) {
             self.session.save(self.lease, offset, state);
         }
     }

@@ -195,17 +195,24 @@ pub fn assert_blamed(bad: Item, exit: &Exit) -> ExitReport {
 
 /// The same with a look at the exit.
 pub fn assert_blamed_by(bad: Item, check: impl FnOnce(&Exit)) -> ExitReport {
+    assert_blamed_after(&["a", "b"], bad, check)
+}
+
+/// The same with this before it in its lease.
+pub fn assert_blamed_after(before: &[&str], bad: Item, check: impl FnOnce(&Exit)) -> ExitReport {
     let mut host = Host::new();
     let neighbour = host.ready(0);
     let worker = host.ready(1);
     let good = |text: &str| Item::Echo(text.into());
-    let lease = host.assign(worker, &[good("a"), good("b"), bad, good("never")]);
+    let mut items: Vec<_> = before.iter().map(|text| good(text)).collect();
+    items.extend([bad, good("never")]);
+    let lease = host.assign(worker, &items);
     let end = host.end_of(worker);
     check(&end.report().exit);
     assert_eq!(end.lost, 1);
     assert!(end.others.is_empty(), "{:?}", end.others);
-    assert_open(end.report(), lease, 2);
-    assert!(end.answered() <= 2, "{end:?}");
+    assert_open(end.report(), lease, before.len() as u32);
+    assert!(end.answered() as usize <= before.len(), "{end:?}");
     host.assert_unharmed(neighbour);
     end.report().clone()
 }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 
 /// What a job runs. Every [`Processor`] is one, and so is [`Concurrent`] of every [`AsyncProcessor`]; there is nothing to implement.
-pub trait Task: 'static {
+pub trait Work: 'static {
     /// [`Processor::NAME`]
     const NAME: &'static str;
     /// [`Processor::VERSION`]
@@ -31,7 +31,7 @@ pub enum OneByOne {}
 #[derive(Debug)]
 pub enum ManyAtOnce {}
 
-impl<P: Processor> Task for P {
+impl<P: Processor> Work for P {
     const NAME: &'static str = P::NAME;
     const VERSION: u32 = P::VERSION;
     type Item = P::Item;
@@ -44,7 +44,7 @@ impl<P: Processor> Task for P {
 /// An [`AsyncProcessor`] as what a job runs: `Job::<Concurrent<Fetch>>`, `cofferdam::worker!(Concurrent<Fetch>)`.
 pub struct Concurrent<P>(PhantomData<fn() -> P>);
 
-impl<P: AsyncProcessor> Task for Concurrent<P> {
+impl<P: AsyncProcessor> Work for Concurrent<P> {
     const NAME: &'static str = P::NAME;
     const VERSION: u32 = P::VERSION;
     type Item = P::Item;
