@@ -228,6 +228,8 @@ fn a_failure_and_a_cancelled_item_leave_the_others_alone() {
         assert_eq!((report.ended, report.cancelled, report.failed), (Ended::Complete, 1, 1), "{isolation:?}");
         assert_others_are_unharmed(&outcomes, &[3, 60]);
         assert_eq!(outcomes[60].result, OutcomeResult::Cancelled);
+        let OutcomeResult::Failed(evidence) = &outcomes[3].result else { panic!("{:?}", outcomes[3]) };
+        assert_eq!((&*evidence.stage, &*evidence.breadcrumbs), ("behave", &["Fail".to_owned()][..]));
         assert!(report.crashes.is_empty(), "nothing had to be killed: {:?}", report.crashes);
     }
 }

@@ -119,7 +119,10 @@ fn an_invalid_input_fails_at_once_and_a_transient_failure_after_its_attempts() {
     assert_complete(&report);
     assert_all_completed_but(&outcomes, ITEMS, &[10, 40, 50]);
     let failed = |i: usize| match &outcomes[i].result {
-        OutcomeResult::Failed(evidence) => (evidence.kind.clone(), outcomes[i].attempts),
+        OutcomeResult::Failed(evidence) => {
+            assert_eq!((&*evidence.stage, &*evidence.breadcrumbs), ("behave", &[format!("item {i}")][..]));
+            (evidence.kind.clone(), outcomes[i].attempts)
+        }
         other => panic!("{other:?}"),
     };
     assert_eq!(failed(10), ("invalid-input".into(), 1));

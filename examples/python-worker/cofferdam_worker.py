@@ -274,9 +274,10 @@ class Worker:
             except Exception as error:
                 failure = error
             # The item is closed before its result can leave: whoever dies behind the reply dies with nothing open.
+            said = self.recorder.said
             self.recorder.close()
             if failure:
-                self.fail(lease, offset, failure)
+                self.fail({"lease": lease.id, "slot": 0, "offset": offset, **failure_message(failure), **said})
             else:
                 self.settle(lease, offset, output)
         with self.channel.sending:
@@ -304,11 +305,11 @@ class Worker:
             if len(self.batch) >= BATCH_BYTES:
                 self.flush()
 
-    def fail(self, lease, offset, error):
+    def fail(self, message):
         with self.channel.sending:
             self.flush()
             self.send_state(True)
-            self.channel.send(FAILED, {"lease": lease.id, "slot": 0, "offset": offset, **failure_message(error)})
+            self.channel.send(FAILED, message)
 
 
 def failure_message(error):

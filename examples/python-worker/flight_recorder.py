@@ -25,6 +25,11 @@ def mix(check, word):
     return ((product >> 64 ^ product) + SEED) & MASK
 
 
+def cut(text, length):
+    """So many bytes at most, cut between characters."""
+    return text.encode(errors="replace")[:length].decode(errors="ignore").encode()
+
+
 def words_of(path):
     """A file as words that are stored and loaded at once."""
     if sys.byteorder != "little":
@@ -47,6 +52,7 @@ class Recorder:
             raise ValueError("not a control page of a layout that this worker knows")
         self.slot = self.words[WORKER_WORDS : WORKER_WORDS + SLOT_WORDS]
         self.backtrace = self.words[WORKER_WORDS + slots * SLOT_WORDS :]
+        self.said = None  # the same once more, for the message that says how the open item failed
 
     def set_phase(self, phase):
         self.words[PHASE] = phase
@@ -55,6 +61,7 @@ class Recorder:
         self.words[HEARTBEAT] = self.words[HEARTBEAT] + 1 & MASK
 
     def open(self, lease, offset):
+        self.said = {"stage": "", "progress": None, "breadcrumbs": []}
         self.slot[ITEMS_OPENED] = self.slot[ITEMS_OPENED] + 1 & MASK
         self.slot[OPEN] = lease << 32 | offset + 1
 
@@ -64,15 +71,21 @@ class Recorder:
     def progress(self, done, total):
         check = SEED ^ self.slot[OPEN] ^ done * FACTOR & MASK ^ total * FACTOR_TOTAL & MASK
         self.slot[DONE], self.slot[TOTAL], self.slot[CHECK] = done, total, check
+        if self.said:
+            self.said["progress"] = [done, total]
 
     def stage(self, text):
         self._write(self.slot, STAGE_HEAD, STAGES, 4, 64, self.slot[OPEN], text)
+        if self.said:
+            self.said["stage"] = cut(text, 64).decode()
 
     def message(self, text):
         self._write(self.slot, MESSAGE_HEAD, MESSAGES, 2, 128, self.slot[OPEN], text)
 
     def breadcrumb(self, text):
         self._write(self.slot, BREADCRUMB_HEAD, BREADCRUMBS, 8, 64, self.slot[OPEN], text)
+        if self.said:
+            self.said["breadcrumbs"] = [*self.said["breadcrumbs"][-7:], cut(text, 64).decode()]
 
     def panic(self, message, location, calls):
         """`calls` as Python prints them, outermost first."""
@@ -98,9 +111,7 @@ class Recorder:
         self._write_at(area, head, area[ring:], cells, text_len, tag, text)
 
     def _write_at(self, heads, head, ring, cells, text_len, tag, text):
-        data = text.encode(errors="replace")
-        if len(data) > text_len:  # cut between characters
-            data = data[:text_len].decode(errors="ignore").encode()
+        data = cut(text, text_len)
         heads[head] = ticket = heads[head] + 1 & MASK
         at = ticket % cells * (CELL_HEADER_WORDS + text_len // 8)
         check = mix(mix(mix(SEED, ticket), tag), len(data))

@@ -4,10 +4,16 @@
 //! not recursive, and hold no user type; users' items and outputs travel in payloads, already encoded. The byte tables
 //! are in `docs/spec/worker-protocol.md`.
 
-use cofferdam_pipeline_core::{Failure, FailureKind, LeaseId};
+use crate::recorder::layout::{BREADCRUMBS, CELL_HEADER_LEN, STAGES};
+use crate::recorder::text::clean;
+use cofferdam_pipeline_core::{Failure, FailureKind, LeaseId, OpenItem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+/// Bytes of a stage or a breadcrumb in a recorder, and how many breadcrumbs it holds.
+const TEXT_LEN_MAX: usize = STAGES.len / 4 - CELL_HEADER_LEN;
+const BREADCRUMBS_MAX: usize = BREADCRUMBS.len / (CELL_HEADER_LEN + TEXT_LEN_MAX);
 
 /// A message that is the only one of its frame kind.
 pub trait Message: Serialize + DeserializeOwned {
@@ -118,6 +124,12 @@ pub struct Failed {
     pub retry_after_ms: u64,
     /// At most [`Failure::MESSAGE_LEN_MAX`] bytes.
     pub message: String,
+    /// What the item said last that it is at; empty when it said nothing.
+    pub stage: String,
+    /// Units done and in all, where it said so.
+    pub progress: Option<(u64, u64)>,
+    /// Its last breadcrumbs, oldest first.
+    pub breadcrumbs: Vec<String>,
 }
 
 /// Worker to host: items from `from` on were not started and never will be.
@@ -228,9 +240,26 @@ pub fn failure_from_wire(
 impl Failed {
     /// The message for a failure of one item.
     #[must_use]
-    pub fn new(lease: LeaseId, slot: u32, offset: u32, failure: Failure) -> Self {
+    pub fn new(item: OpenItem, failure: Failure) -> Self {
         let (kind, retry_after_ms) = failure_to_wire(&failure.kind);
-        Self { lease: lease.0, slot, offset, kind, retry_after_ms, message: cut(failure.message) }
+        let OpenItem { slot, lease: LeaseId(lease), offset, stage, progress, breadcrumbs, message: _ } = item;
+        let message = cut(failure.message);
+        Self { lease, slot, offset, kind, retry_after_ms, message, stage, progress, breadcrumbs }
+    }
+
+    /// Which item, and what it said of itself, as far as a recorder would hold it.
+    #[must_use]
+    pub fn item(&self) -> OpenItem {
+        let text = |text: &String| clean(&text.as_bytes()[..text.floor_char_boundary(TEXT_LEN_MAX)]);
+        OpenItem {
+            slot: self.slot,
+            lease: LeaseId(self.lease),
+            offset: self.offset,
+            stage: text(&self.stage),
+            progress: self.progress,
+            message: String::new(),
+            breadcrumbs: self.breadcrumbs.iter().take(BREADCRUMBS_MAX).map(text).collect(),
+        }
     }
 }
 
@@ -280,7 +309,23 @@ mod tests {
     fn an_overlong_message_is_cut_before_it_travels() {
         let failure =
             Failure { kind: FailureKind::Transient, message: "ä".repeat(Failure::MESSAGE_LEN_MAX) };
-        let failed = Failed::new(LeaseId(1), 0, 0, failure);
+        let failed = Failed::new(OpenItem::default(), failure);
         assert_eq!(failed.message.len(), Failure::MESSAGE_LEN_MAX);
+    }
+
+    #[test]
+    fn what_a_failed_item_said_is_believed_as_far_as_a_recorder_holds_it() {
+        let item = OpenItem {
+            slot: 3,
+            lease: LeaseId(7),
+            offset: 9,
+            stage: "ä".repeat(40),
+            progress: Some((3, 14)),
+            message: String::new(),
+            breadcrumbs: (0..10).map(|n| format!("{n}\u{1b}[2J")).collect(),
+        };
+        let failed = Failed::new(item.clone(), Failure::transient("later"));
+        let breadcrumbs = (0..8).map(|n| format!("{n}\u{fffd}[2J")).collect();
+        assert_eq!(failed.item(), OpenItem { stage: "ä".repeat(32), breadcrumbs, ..item });
     }
 }

@@ -39,8 +39,9 @@ fn a_stop_interrupts_the_open_item_and_starts_no_other() {
     let end = host.end_of(worker);
     assert_eq!(end.report().exit, Exit::Stopped);
     match &end.others[..] {
-        [WorkerEvent::Failed { lease: of, offset: 0, failure }] => {
-            assert_eq!((*of, &failure.kind), (lease, &FailureKind::Interrupted));
+        [WorkerEvent::Failed { item, failure }] => {
+            assert_eq!((item.lease, item.offset), (lease, 0));
+            assert_eq!(failure.kind, FailureKind::Interrupted);
         }
         other => panic!("{other:?}"),
     }
@@ -120,11 +121,9 @@ fn a_failure_is_an_answer_and_the_next_item_runs() {
     let worker = host.ready(0);
     let lease = host.assign(worker, &[Item::Fail("not now".into()), echo("next")]);
     match host.event() {
-        (_, WorkerEvent::Failed { lease: of, offset: 0, failure }) => {
-            assert_eq!(
-                (of, failure.kind, failure.message.as_str()),
-                (lease, FailureKind::Transient, "not now")
-            );
+        (_, WorkerEvent::Failed { item, failure }) => {
+            assert_eq!((item.lease, item.offset), (lease, 0));
+            assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Transient, "not now"));
         }
         other => panic!("{other:?}"),
     }

@@ -6,7 +6,7 @@ mod common;
 
 use cofferdam_ipc::{Codec, FrameLimits, FrameSender, Stream};
 use cofferdam_isolation::protocol::{Failed, Message, Ready, Replies, Returned, Stopped};
-use cofferdam_pipeline_core::{Exit, push_entry_len};
+use cofferdam_pipeline_core::{Exit, Failure, LeaseId, OpenItem, push_entry_len};
 use common::{Host, Item, assert_blamed_by};
 
 #[test]
@@ -97,7 +97,8 @@ fn replies_whose_entries_are_cut_are_a_breach() {
 
 #[test]
 fn an_unknown_kind_of_failure_is_a_breach() {
-    let failed = Failed { lease: 1, slot: 0, offset: 2, kind: 77, retry_after_ms: 0, message: String::new() };
+    let item = OpenItem { lease: LeaseId(1), offset: 2, ..OpenItem::default() };
+    let failed = Failed { kind: 77, ..Failed::new(item, Failure::transient("")) };
     assert_breach(frame(Failed::KIND, &failed, &[]), "77 is no kind of failure");
 }
 

@@ -118,6 +118,9 @@ fn every_message_has_the_bytes_of_the_spec() {
         kind: 2,
         retry_after_ms: 1500,
         message: message.clone(),
+        stage: "read".into(),
+        progress: Some((3, 14)),
+        breadcrumbs: vec!["page 3".into()],
     });
     assert_example(&Returned { lease: 300, from: 17 });
     assert_example(&StartFailed { kind: 5, retry_after_ms: 0, message });

@@ -143,8 +143,9 @@ fn an_item_beyond_a_frame_fails_alone() {
     let worker = host.ready(0);
     let lease = host.assign(worker, &[Item::Echo(vec![7; 5000])]);
     match host.event() {
-        (who, WorkerEvent::Failed { lease: of, offset: 0, failure }) => {
-            assert_eq!((who, of, failure.kind), (worker, lease, FailureKind::InvalidInput));
+        (who, WorkerEvent::Failed { item, failure }) => {
+            assert_eq!((who, item.lease, item.offset), (worker, lease, 0));
+            assert_eq!(failure.kind, FailureKind::InvalidInput);
         }
         other => panic!("{other:?}"),
     }

@@ -84,12 +84,10 @@ pub enum WorkerEvent {
     Ready,
     /// Items completed.
     Replied(ReplyBatch),
-    /// The item at this offset of the lease failed.
+    /// An item failed.
     Failed {
-        /// Its lease.
-        lease: LeaseId,
-        /// Its position within the lease.
-        offset: u32,
+        /// Which one, and what it had said of itself by then: evidence, but for its `message`, which is left out.
+        item: OpenItem,
         /// What the processor returned.
         failure: Failure,
     },

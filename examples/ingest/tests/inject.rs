@@ -95,9 +95,10 @@ fn garbage_in_the_socket_costs_only_the_item_that_wrote_it() {
 
 #[test]
 fn fail_is_a_failure_and_no_crash() {
-    let (_bench, ran, blamed) = set_aside_by("fail", &[]);
+    let (bench, ran, blamed) = set_aside_by("fail", &[]);
 
     assert_eq!(blamed, ("failed".to_owned(), "invalid-input".to_owned()));
+    assert_eq!(bench.lines("failures.jsonl")[0]["stage"], "inject");
     let json = ran.json();
     assert_eq!(json["failed"], 1);
     assert!(json["crashes"].as_object().unwrap().is_empty(), "{json}");

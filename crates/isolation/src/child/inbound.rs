@@ -100,7 +100,7 @@ fn take(
             require_no_payload(payload, "Failed")?;
             charge(worker, 1)?;
             let failure = failure(failed.kind, failed.retry_after_ms, &failed.message)?;
-            worker.emit(WorkerEvent::Failed { lease: LeaseId(failed.lease), offset: failed.offset, failure });
+            worker.emit(WorkerEvent::Failed { item: failed.item(), failure });
         }
         protocol::SaveState::KIND => {
             let saved: protocol::SaveState = decode(received)?;

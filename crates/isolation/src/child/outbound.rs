@@ -4,7 +4,7 @@ use super::spawner::SpawnerHandle;
 use super::worker::Worker;
 use crate::protocol::{self, Message};
 use cofferdam_ipc::{FrameSender, SendError};
-use cofferdam_pipeline_core::{Assignment, Failure, LeaseId, WorkerEvent, push_entry_len};
+use cofferdam_pipeline_core::{Assignment, Failure, LeaseId, OpenItem, WorkerEvent, push_entry_len};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -88,7 +88,8 @@ fn assign(
         Err(SendError::TooLarge(too_large)) => {
             for offset in 0..count {
                 let failure = Failure::invalid_input(format!("the encoded item cannot travel: {too_large}"));
-                worker.emit(WorkerEvent::Failed { lease: *lease, offset, failure });
+                let item = OpenItem { lease: *lease, offset, ..OpenItem::default() };
+                worker.emit(WorkerEvent::Failed { item, failure });
             }
             Ok(())
         }

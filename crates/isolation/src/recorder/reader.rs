@@ -226,7 +226,8 @@ fn panic(worker: &[u8]) -> Option<PanicRecord> {
     })
 }
 
-fn open_item(area: &[u8], slot: u32) -> Option<OpenItem> {
+/// The item that a slot's area has open.
+pub(crate) fn open_item(area: &[u8], slot: u32) -> Option<OpenItem> {
     let open = word(area, layout::OPEN);
     let offset = (open as u32).checked_sub(1)?;
     let (done, total) = (word(area, layout::PROGRESS_DONE), word(area, layout::PROGRESS_TOTAL));

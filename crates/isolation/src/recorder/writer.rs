@@ -3,7 +3,7 @@
 use super::layout::{self, Field};
 use super::words::Words;
 use super::{PanicRecord, Phase, Recording, SignalRecord, StackRange, text};
-use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId};
+use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId, OpenItem};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -198,6 +198,18 @@ impl SlotRecorder {
     pub(crate) fn close(&self) {
         compiler_fence(Ordering::SeqCst);
         self.area()[layout::OPEN.word()].store(0, Ordering::Relaxed);
+    }
+
+    /// [`SlotRecorder::close`], with what the item said of itself: after that, nobody can read it here any more.
+    ///
+    /// # Panics
+    /// When no item is open.
+    pub(crate) fn close_failed(&self) -> OpenItem {
+        let bytes: Vec<u8> =
+            self.area().iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect();
+        self.close();
+        let item = super::reader::open_item(&bytes, self.slot).expect("only an open item can fail");
+        OpenItem { message: String::new(), ..item }
     }
 
     /// Whether no further item is to be opened for now.

@@ -3,7 +3,7 @@
 use crate::protocol::Replies;
 use crate::worker::{Link, LinkLost};
 use cofferdam_pipeline_core::{
-    BufferPool, ExitReport, Failure, LeaseId, ReplyBatch, WorkerEvent, WorkerId, WorkerSink,
+    BufferPool, ExitReport, Failure, LeaseId, OpenItem, ReplyBatch, WorkerEvent, WorkerId, WorkerSink,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ impl Link for MemoryLink {
         self.emit(WorkerEvent::Replied(ReplyBatch { lease: LeaseId(lease), offset, count, outputs: copy }))
     }
 
-    fn failed(&mut self, lease: LeaseId, _slot: u32, offset: u32, failure: Failure) -> Result<(), LinkLost> {
-        self.emit(WorkerEvent::Failed { lease, offset, failure: Failure::new(failure.kind, failure.message) })
+    fn failed(&mut self, item: OpenItem, failure: Failure) -> Result<(), LinkLost> {
+        self.emit(WorkerEvent::Failed { item, failure: Failure::new(failure.kind, failure.message) })
     }
 
     fn save_state(&mut self, lease: LeaseId, offset: u32, state: &[u8]) -> Result<(), LinkLost> {

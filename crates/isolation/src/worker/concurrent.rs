@@ -236,10 +236,9 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
                 resume_unwind(payload)
             }
             Ending::Done(Ok(mut output)) => session.settle_any(open, &mut output),
-            Ending::Done(Err(failure)) => session.settle_failed_any(open, failure, saved),
+            Ending::Done(Err(failure)) => session.send_failed(open.slot.close_failed(), failure, saved),
             Ending::Dropped => {
-                let failure = Failure::from(Interrupted);
-                session.settle_failed_any(open, failure, saved)
+                session.send_failed(open.slot.close_failed(), Failure::from(Interrupted), saved)
             }
         };
         session.desk().closed();
@@ -261,16 +260,6 @@ impl<L: Link> Session<L> {
         }
         let len = self.desk().push(open.lease, open.offset, &output[ENTRY_LEN_MAX..]);
         if len >= self.batch_bytes { self.flush(&mut outgoing) } else { Ok(()) }
-    }
-
-    fn settle_failed_any(
-        &self,
-        open: &Open,
-        failure: Failure,
-        saved: Option<super::saving::Saved>,
-    ) -> Result<(), LinkLost> {
-        open.slot.close();
-        self.send_failed((open.lease, open.number, open.offset), failure, saved)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::protocol::{Failed, Message, Ready, Replies, Returned, SaveState, StartFailed, Stopped};
 use cofferdam_ipc::{FrameSender, SendError};
-use cofferdam_pipeline_core::{Failure, LeaseId};
+use cofferdam_pipeline_core::{Failure, LeaseId, OpenItem};
 
 /// Nobody listens any more.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub(crate) trait Link: Send + 'static {
     /// [`Replies`]; `outputs` are the entries.
     fn replies(&mut self, batch: Replies, outputs: &[u8]) -> Result<(), LinkLost>;
     /// [`Failed`]
-    fn failed(&mut self, lease: LeaseId, slot: u32, offset: u32, failure: Failure) -> Result<(), LinkLost>;
+    fn failed(&mut self, item: OpenItem, failure: Failure) -> Result<(), LinkLost>;
     /// [`SaveState`]
     fn save_state(&mut self, lease: LeaseId, offset: u32, state: &[u8]) -> Result<(), LinkLost>;
     /// [`Returned`]
@@ -46,8 +46,8 @@ impl Link for SocketLink {
         self.send(&batch, outputs)
     }
 
-    fn failed(&mut self, lease: LeaseId, slot: u32, offset: u32, failure: Failure) -> Result<(), LinkLost> {
-        self.send(&Failed::new(lease, slot, offset, failure), &[])
+    fn failed(&mut self, item: OpenItem, failure: Failure) -> Result<(), LinkLost> {
+        self.send(&Failed::new(item, failure), &[])
     }
 
     fn save_state(&mut self, lease: LeaseId, offset: u32, state: &[u8]) -> Result<(), LinkLost> {

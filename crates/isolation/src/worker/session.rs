@@ -8,7 +8,8 @@ use crate::protocol::Replies;
 use crate::recorder::{Phase, Recorder, SlotRecorder};
 use cofferdam_ipc::{Codec, CodecError};
 use cofferdam_pipeline_core::{
-    Context, EntryError, Failure, LeaseId, Processor, SlotNumber, StartContext, entries, push_entry_len,
+    Context, EntryError, Failure, LeaseId, OpenItem, Processor, SlotNumber, StartContext, entries,
+    push_entry_len,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -331,7 +332,7 @@ impl<L: Link> Session<L> {
                     self.settle(lease.id, offset, &output[ENTRY_LEN_MAX..])?
                 }
                 Ok(()) => self.settle_large(lease.id, offset, output)?,
-                Err(failure) => self.settle_failed(lease.id, offset, failure, saved)?,
+                Err(failure) => self.settle_failed(failure, saved)?,
             };
             offset += 1;
         }
@@ -409,29 +410,26 @@ impl<L: Link> Session<L> {
 
     fn settle_failed(
         &self,
-        lease: LeaseId,
-        offset: u32,
         failure: Failure,
         saved: Option<super::saving::Saved>,
     ) -> Result<Claim, LinkLost> {
-        self.slot.close();
-        self.send_failed((lease, SLOT, offset), failure, saved)?;
+        self.send_failed(self.slot.close_failed(), failure, saved)?;
         Ok(self.claim())
     }
 
     /// A failure, behind the results that came before it and what its item saved.
     pub(super) fn send_failed(
         &self,
-        (lease, slot, offset): (LeaseId, u32, u32),
+        item: OpenItem,
         failure: Failure,
         saved: Option<super::saving::Saved>,
     ) -> Result<(), LinkLost> {
         let mut outgoing = self.outgoing();
         self.flush(&mut outgoing)?;
         if let Some(saved) = saved {
-            outgoing.link.save_state(lease, offset, &saved.bytes)?;
+            outgoing.link.save_state(item.lease, item.offset, &saved.bytes)?;
         }
-        outgoing.link.failed(lease, slot, offset, failure)
+        outgoing.link.failed(item, failure)
     }
 
     fn claim(&self) -> Claim {

@@ -64,7 +64,8 @@ fn a_failure_leaves_its_neighbours_alone() {
     rig.assign(1, &[Act::Echo(0), Act::RateLimited(1500), Act::Echo(2)]);
     assert_eq!(rig.replies_for(1, 1).len(), 1);
     match rig.next() {
-        WorkerEvent::Failed { lease: LeaseId(1), offset: 1, failure } => {
+        WorkerEvent::Failed { item, failure } => {
+            assert_eq!((item.lease, item.offset), (LeaseId(1), 1));
             assert_eq!(failure.kind, FailureKind::RateLimited { retry_after: Duration::from_millis(1500) });
             assert_eq!(failure.message, "slow down");
         }
@@ -104,7 +105,8 @@ fn a_large_output_travels_alone_and_a_too_large_one_fails_its_item_only() {
     let outputs = rig.replies_for(1, 2);
     assert_eq!(outputs[1], vec![7; 100_000]);
     match rig.next() {
-        WorkerEvent::Failed { offset: 2, failure, .. } => {
+        WorkerEvent::Failed { item, failure } => {
+            assert_eq!(item.offset, 2);
             assert!(failure.message.contains("the output of actor has 2097157 bytes"), "{}", failure.message);
         }
         other => panic!("a failure, not {other:?}"),

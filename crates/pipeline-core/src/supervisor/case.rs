@@ -2,7 +2,7 @@
 
 use super::Prior;
 use super::kills::Kills;
-use crate::{Chunk, Evidence, Exit, ItemIndex, OpenItem, Policy, SavedState, Time};
+use crate::{Chunk, Evidence, Exit, Failure, ItemIndex, OpenItem, Policy, SavedState, Time};
 use std::sync::Arc;
 
 /// Deaths with nothing open after which the next item in line is tried alone. Such a death charges nobody, but without
@@ -150,9 +150,21 @@ pub(super) fn evidence(exit: &Exit, open: Option<&OpenItem>, stderr_tail: &str) 
         evidence.backtrace.clone_from(backtrace);
     }
     if let Some(open) = open {
-        evidence.stage.clone_from(&open.stage);
-        evidence.progress = open.progress;
-        evidence.breadcrumbs.clone_from(&open.breadcrumbs);
+        add_what_it_said(&mut evidence, open);
     }
     evidence
+}
+
+/// What the store keeps about an item that failed by its processor's own word.
+pub(super) fn failed_evidence(failure: Failure, item: &OpenItem) -> Evidence {
+    let kind = failure.kind.name().into();
+    let mut evidence = Evidence { kind, message: failure.message, ..Evidence::default() };
+    add_what_it_said(&mut evidence, item);
+    evidence
+}
+
+fn add_what_it_said(evidence: &mut Evidence, item: &OpenItem) {
+    evidence.stage.clone_from(&item.stage);
+    evidence.progress = item.progress;
+    evidence.breadcrumbs.clone_from(&item.breadcrumbs);
 }

@@ -238,7 +238,7 @@ impl Supervisor {
         match event {
             WorkerEvent::Ready => self.became_ready(at, turn),
             WorkerEvent::Replied(batch) => self.replied(at, batch, turn),
-            WorkerEvent::Failed { lease, offset, failure } => self.failed(at, lease, offset, failure, turn),
+            WorkerEvent::Failed { item, failure } => self.failed(at, &item, failure, turn),
             WorkerEvent::StateSaved { lease, offset, state } => {
                 self.state_saved(at, lease, offset, state, turn)
             }

@@ -1,12 +1,12 @@
 //! What workers say about items: results, failures, items given back.
 
-use super::case::Case;
+use super::case::{Case, failed_evidence};
 use super::lease::TakeBack;
 use super::ledger::StoreState;
 use super::retry::backoff;
 use super::worker::{Duty, State};
 use super::{Command, Ended, Settled, Supervisor, Turn};
-use crate::{EventKind, Evidence, Failure, FailureKind, KillReason, LeaseId, ReplyBatch};
+use crate::{EventKind, Failure, FailureKind, KillReason, LeaseId, OpenItem, ReplyBatch};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -50,14 +50,8 @@ impl Supervisor {
         self.close_if_settled(at, lease_at);
     }
 
-    pub(super) fn failed(
-        &mut self,
-        at: usize,
-        id: LeaseId,
-        offset: u32,
-        failure: Failure,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) fn failed(&mut self, at: usize, item: &OpenItem, failure: Failure, turn: &mut Turn<'_>) {
+        let (id, offset) = (item.lease, item.offset);
         let lease_at = match self.address(at, id) {
             Addressed::Live(lease_at) => lease_at,
             Addressed::Fenced => return,
@@ -81,7 +75,7 @@ impl Supervisor {
         } else {
             let case = lease.take_case(offset);
             self.counters.attempts += 1;
-            self.judge_failure(case, failure, turn);
+            self.judge_failure(case, item, failure, turn);
         }
         self.close_if_settled(at, lease_at);
     }
@@ -110,7 +104,7 @@ impl Supervisor {
     }
 
     /// A failure is a result: whoever reports it alone is acquitted, then it is retried or settled.
-    fn judge_failure(&mut self, mut case: Case, failure: Failure, turn: &mut Turn<'_>) {
+    fn judge_failure(&mut self, mut case: Case, item: &OpenItem, failure: Failure, turn: &mut Turn<'_>) {
         if case.acquit() {
             turn.emit(EventKind::Acquitted(case.index()));
         }
@@ -138,11 +132,7 @@ impl Supervisor {
                 self.retry(case, retry_after, turn);
             }
             Some(_) | None => {
-                let evidence = Evidence {
-                    kind: failure.kind.name().into(),
-                    message: failure.message,
-                    ..Evidence::default()
-                };
+                let evidence = failed_evidence(failure, item);
                 let range = case.position..case.position + 1;
                 self.ledger.commit(&case.chunk, range, case.attempts, Settled::Failed(evidence), turn);
             }

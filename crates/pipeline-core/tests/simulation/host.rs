@@ -6,7 +6,7 @@ use crate::world::{Event, SAMPLE_EVERY, World};
 use cofferdam_pipeline_core::supervisor::{Control, Input, Prior};
 use cofferdam_pipeline_core::{
     Buffer, ChunkBuilder, Exit, ExitReport, Failure, Identities, ItemIndex, Key, LeaseId, Observation,
-    ReplyBatch, WorkerEvent, WorkerId,
+    OpenItem, ReplyBatch, WorkerEvent, WorkerId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,7 +158,7 @@ impl World {
         let events = [
             WorkerEvent::Ready,
             WorkerEvent::Replied(batch),
-            WorkerEvent::Failed { lease, offset: 0, failure: failure.clone() },
+            WorkerEvent::Failed { item: OpenItem { lease, ..OpenItem::default() }, failure: failure.clone() },
             WorkerEvent::StateSaved { lease, offset: 0, state: [0; 1][..].into() },
             WorkerEvent::Returned { lease, from: 0 },
             WorkerEvent::StartFailed(failure),

@@ -27,7 +27,10 @@ impl World {
         let event = match self.random.below(8) {
             0 => WorkerEvent::Ready,
             1 => WorkerEvent::Replied(ReplyBatch { lease, offset, count: 1, outputs: Buffer::from(vec![0]) }),
-            2 => WorkerEvent::Failed { lease, offset, failure: Failure::transient("a lie") },
+            2 => {
+                let item = OpenItem { lease, offset, ..OpenItem::default() };
+                WorkerEvent::Failed { item, failure: Failure::transient("a lie") }
+            }
             3 => WorkerEvent::Returned { lease, from: offset },
             4 => WorkerEvent::StartFailed(Failure::transient("a lie")),
             5 => WorkerEvent::Lost,

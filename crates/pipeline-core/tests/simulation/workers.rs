@@ -5,8 +5,8 @@ use crate::nature::Fate;
 use crate::scenario::Starts;
 use crate::world::{Event, Message, World};
 use cofferdam_pipeline_core::{
-    Buffer, Exit, ExitReport, Failure, FailureKind, KillReason, LeaseId, ReplyBatch, TimeLimit, WorkerEvent,
-    WorkerId,
+    Buffer, Exit, ExitReport, Failure, FailureKind, KillReason, LeaseId, OpenItem, ReplyBatch, TimeLimit,
+    WorkerEvent, WorkerId,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -310,7 +310,8 @@ impl World {
                 lease.finished += 1;
                 lease.reported += 1;
                 self.model.items[open.item as usize].failed = true;
-                self.tell(worker, WorkerEvent::Failed { lease: open.lease, offset: open.offset, failure });
+                let item = OpenItem { lease: open.lease, offset: open.offset, ..OpenItem::default() };
+                self.tell(worker, WorkerEvent::Failed { item, failure });
                 self.fake(worker).leases.retain(|lease| lease.reported < lease.len);
             }
             Fate::KillsAfterwards => {

@@ -261,7 +261,9 @@ impl World {
             WorkerEvent::Replied(batch) => {
                 self.release(worker, batch.lease, batch.offset..batch.offset.saturating_add(batch.count));
             }
-            WorkerEvent::Failed { lease, offset, .. } => self.release(worker, *lease, *offset..*offset + 1),
+            WorkerEvent::Failed { item, .. } => {
+                self.release(worker, item.lease, item.offset..item.offset + 1);
+            }
             WorkerEvent::Returned { lease, from } => self.release(worker, *lease, *from..u32::MAX),
             WorkerEvent::Exited(report) => self.count_deaths(worker, report),
             WorkerEvent::StateSaved { .. } | WorkerEvent::StartFailed(_) | WorkerEvent::Lost => {}

@@ -2,7 +2,7 @@
 
 use crate::harness::{Harness, MS, SECOND, policy};
 use cofferdam_pipeline_core::supervisor::{Control, Settled};
-use cofferdam_pipeline_core::{Failure, FailureKind, Policy};
+use cofferdam_pipeline_core::{Failure, FailureKind, LeaseId, OpenItem, Policy, WorkerEvent};
 use std::time::Duration;
 
 #[test]
@@ -57,6 +57,22 @@ fn invalid_input_fails_at_once_with_its_message() {
     );
     let Settled::Failed(evidence) = &h.commits[0].settled else { panic!("it failed") };
     assert_eq!(evidence.message, "not a PDF");
+}
+
+#[test]
+fn what_a_failed_item_had_said_is_evidence() {
+    let mut h = Harness::with_one_worker(1);
+    let said = OpenItem {
+        lease: LeaseId(1),
+        stage: "decode".into(),
+        progress: Some((3, 14)),
+        breadcrumbs: vec!["page 3".into()],
+        ..OpenItem::default()
+    };
+    h.worker(1, WorkerEvent::Failed { item: said, failure: Failure::invalid_input("not a PDF") });
+    let Settled::Failed(evidence) = &h.commits[0].settled else { panic!("it failed") };
+    assert_eq!((&*evidence.stage, evidence.progress), ("decode", Some((3, 14))));
+    assert_eq!(evidence.breadcrumbs, ["page 3"]);
 }
 
 #[test]

@@ -106,7 +106,8 @@ impl Harness {
     }
 
     pub fn fail(&mut self, worker: u32, lease: u32, offset: u32, failure: Failure) -> Vec<String> {
-        self.worker(worker, WorkerEvent::Failed { lease: LeaseId(lease), offset, failure })
+        let item = OpenItem { lease: LeaseId(lease), offset, ..OpenItem::default() };
+        self.worker(worker, WorkerEvent::Failed { item, failure })
     }
 
     pub fn save(&mut self, worker: u32, lease: u32, offset: u32, state: &[u8]) -> Vec<String> {

@@ -19,6 +19,7 @@ macro_rules! conformance_tests {
             an_item_that_cannot_be_read_fails_alone
             a_finished_output_leaves_while_the_next_item_runs
             what_an_open_item_says_can_be_seen
+            a_failure_brings_what_its_item_said_and_nothing_of_others
             a_cancelled_item_ends_and_no_other
             unstarted_items_can_be_taken_back
             nothing_of_a_finished_lease_can_be_taken_back
@@ -129,6 +130,28 @@ pub fn what_an_open_item_says_can_be_seen(subject: &Subject) {
     };
     assert_eq!(seen, expected);
     rig.executor.stop(worker);
+}
+
+/// Also where the item before and the item behind said other things, or nothing.
+pub fn a_failure_brings_what_its_item_said_and_nothing_of_others(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Wait, fail(4, "mute")]);
+    rig.wait_open(worker, |item| item.breadcrumbs.len() == 2);
+    rig.executor.cancel_item(worker, lease, 0);
+    let (said, failure) = rig.failed(worker);
+    assert_eq!(failure.kind, FailureKind::Interrupted);
+    let expected = OpenItem {
+        slot: 0,
+        lease,
+        offset: 0,
+        stage: "decode".into(),
+        progress: Some((3, 14)),
+        message: String::new(),
+        breadcrumbs: vec!["opened".into(), "parsed".into()],
+    };
+    assert_eq!(said, expected);
+    let (mute, _) = rig.failed(worker);
+    assert_eq!(mute, OpenItem { lease, offset: 1, ..OpenItem::default() });
 }
 
 /// A cancel that names another item is no cancel.

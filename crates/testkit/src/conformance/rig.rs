@@ -143,11 +143,16 @@ impl Rig {
     /// The failure of an item, which must come next.
     #[must_use]
     pub fn failure(&self, worker: WorkerId, lease: LeaseId, offset: u32) -> Failure {
+        let (item, failure) = self.failed(worker);
+        assert_eq!((item.lease, item.offset), (lease, offset));
+        failure
+    }
+
+    /// A failure, which must come next, and what its item had said of itself.
+    #[must_use]
+    pub fn failed(&self, worker: WorkerId) -> (OpenItem, Failure) {
         match self.next(worker) {
-            WorkerEvent::Failed { lease: of, offset: at, failure } => {
-                assert_eq!((of, at), (lease, offset));
-                failure
-            }
+            WorkerEvent::Failed { item, failure } => (item, failure),
             other => panic!("{other:?} instead of a failure"),
         }
     }
