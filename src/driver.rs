@@ -8,6 +8,7 @@ use crate::ledger::{Ledger, Turn};
 use crate::shared::{EngineStopped, Shared};
 use crate::snapshot::WorkerSnapshot;
 use crate::states::States;
+use crate::workspace::Lent;
 use crate::{Isolation, Phase, Report, ResumePlan, Snapshot};
 use cofferdam_checkpoint::{JobState, JobStore};
 use cofferdam_pipeline_core::supervisor::{self, Command, Ended, Input};
@@ -29,6 +30,7 @@ pub(crate) struct Driver {
     pub inbox: Arc<Inbox>,
     pub feed: Arc<Feed>,
     pub fleet: Fleet,
+    pub lent: Arc<Lent>,
     pub ledger: Ledger,
     pub states: States,
     pub job: Arc<JobStore>,
@@ -331,6 +333,7 @@ impl Driver {
         self.shared.publisher.publish(&Event { lsn: self.live.durable_lsn, kind: EventKind::Ended });
         self.inbox.close();
         drop(self.fleet); // before the report: whoever has it may rely on every worker being gone
+        self.lent.end();
         self.shared.end(Ok(report));
     }
 }

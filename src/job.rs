@@ -8,6 +8,7 @@ use crate::inbox::Inbox;
 use crate::ledger::Ledger;
 use crate::shared::Shared;
 use crate::states::States;
+use crate::workspace::Lent;
 use crate::{JobControl, JobError, JobHandle, plan, spec, suspects};
 use cofferdam_checkpoint::{CommitEvent, Durability, JobStore, Store, StoreOptions};
 use cofferdam_ipc::Codec;
@@ -76,6 +77,7 @@ pub struct Job<P: Work> {
     env: Vec<(OsString, OsString)>,
     store_options: StoreOptions,
     stack_bytes: usize,
+    scratch_parent: Option<PathBuf>,
 }
 
 impl<P: Work> Job<P> {
@@ -96,6 +98,7 @@ impl<P: Work> Job<P> {
             env: Vec::new(),
             store_options: StoreOptions::default(),
             stack_bytes: 8 << 20,
+            scratch_parent: None,
         }
     }
 
@@ -228,6 +231,15 @@ impl<P: Work> Job<P> {
         self
     }
 
+    /// Where [`Context::scratch_dir`](crate::Context::scratch_dir) makes its directories, in one of this job's below; an existing directory with room for
+    /// what processors put there, on a local disk. Start the job with the same one again: what a host that was killed leaves there is removed by
+    /// the next start. Default: beside the job's journal.
+    #[must_use]
+    pub fn scratch_parent(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.scratch_parent = Some(dir.into());
+        self
+    }
+
     /// Opens the store, compares it with the source and starts. Blocks for that long: a keyed source is read once for its keys.
     ///
     /// # Errors
@@ -240,9 +252,11 @@ impl<P: Work> Job<P> {
     {
         let clock = Clock::start();
         let inbox = Arc::new(Inbox::default());
-        let fleet = self.fleet(&inbox)?; // first: without workers nothing in the store shall change
+        let lent = Arc::new(Lent::default());
+        let fleet = self.fleet(&inbox, &lent)?; // first: without workers nothing in the store shall change
         let (job, resumed) = self.open(source.keying())?;
         let suspects = suspects::of_dead_host(&job)?;
+        lent.begin(&job, self.scratch_parent.as_deref());
         listen(&job, inbox.clone());
         let job = Arc::new(job);
         let plan = plan::plan(&mut source, &job, resumed)?;
@@ -253,6 +267,7 @@ impl<P: Work> Job<P> {
             inbox: inbox.clone(),
             feed: feed.clone(),
             fleet,
+            lent,
             states: States::default(),
             ledger: Ledger::new(job.clone()),
             job: job.clone(),
@@ -315,7 +330,7 @@ impl<P: Work> Job<P> {
         }
     }
 
-    fn fleet(&self, inbox: &Arc<Inbox>) -> Result<Fleet, JobError>
+    fn fleet(&self, inbox: &Arc<Inbox>, lent: &Arc<Lent>) -> Result<Fleet, JobError>
     where
         P: Run<<P as Work>::Mode>,
     {
@@ -326,7 +341,7 @@ impl<P: Work> Job<P> {
         let child = match self.isolation {
             Isolation::Thread => None,
             Isolation::Auto | Isolation::Process => {
-                Some(ChildExecutor::new(self.child_settings(config.clone()), sink.clone())?)
+                Some(ChildExecutor::new(self.child_settings(config.clone(), lent), sink.clone())?)
             }
         };
         let settings = ThreadSettings {
@@ -337,6 +352,7 @@ impl<P: Work> Job<P> {
             start_wall_max: self.policy.start_wall_max,
             frame_payload_max: FRAME_PAYLOAD_MAX,
             allow_panic_abort: false,
+            workspace: Some(lent.clone()),
         };
         let make_threads: MakeThreads = Box::new(move |sink| {
             let executor = ThreadExecutor::new::<P>(settings.clone(), sink)?;
@@ -345,7 +361,7 @@ impl<P: Work> Job<P> {
         Ok(Fleet::new(child, make_threads, sink)?)
     }
 
-    fn child_settings(&self, config: Vec<u8>) -> ChildSettings {
+    fn child_settings(&self, config: Vec<u8>, lent: &Arc<Lent>) -> ChildSettings {
         ChildSettings {
             program: self.program.clone(),
             processor: P::NAME,
@@ -358,6 +374,7 @@ impl<P: Work> Job<P> {
             start_wall_max: self.policy.start_wall_max,
             runtime_dir: None,
             frame_payload_max: FRAME_PAYLOAD_MAX,
+            workspace: Some(lent.clone()),
         }
     }
 }

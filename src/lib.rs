@@ -21,6 +21,7 @@ mod spec;
 mod states;
 mod suspects;
 mod worker;
+mod workspace;
 
 pub use cofferdam_checkpoint::{Durability, StoreError, StoreOptions};
 pub use cofferdam_ipc::Codec;
@@ -28,8 +29,9 @@ pub use cofferdam_isolation::{IsolationError, WorkerProgram};
 pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
     AsyncProcessor, Concurrent, Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget,
-    FailureKind, Fingerprint, Interrupted, ItemSource, Key, Keying, Policy, Processor, RestartBudget,
-    RetryPolicy, SourceError, SourceItem, StartContext, StateTooLong, Work, dense, fallible, keyed, stream,
+    FailureKind, Fingerprint, Interrupted, ItemSource, Key, Keying, NoScratch, Policy, Processor,
+    RestartBudget, RetryPolicy, SourceError, SourceItem, StartContext, StateTooLong, Work, dense, fallible,
+    keyed, stream,
 };
 pub use error::{AddError, JobError};
 pub use events::Events;

@@ -64,6 +64,7 @@ impl NoStore {
             start_wall_max: WAIT_MAX,
             runtime_dir: None,
             frame_payload_max: 64 << 20,
+            workspace: None,
         };
         // A send fails when nobody listens any more, which is the end.
         let sink = Arc::new(move |_: WorkerId, event| drop(to.send(event)));

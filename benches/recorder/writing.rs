@@ -88,6 +88,7 @@ impl Writing {
             start_wall_max: WAIT_MAX,
             runtime_dir: None,
             frame_payload_max: 1 << 20,
+            workspace: None,
         };
         // A send fails when nobody listens any more, which is the end.
         let sink = Arc::new(move |_: WorkerId, event| drop(to.send(event)));

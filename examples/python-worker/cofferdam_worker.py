@@ -23,6 +23,7 @@ import ctypes
 import faulthandler
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -114,6 +115,17 @@ class Context:
             raise ValueError(f"a state of {len(state)} bytes, the limit is {SAVED_STATE_MAX}")
         self._worker.save(self._lease.id, self._offset, bytes(state))
 
+    def scratch_dir(self):
+        """A directory of this attempt's own, removed when it ends; the host removes it if the worker dies."""
+        place = bytes(self._worker.start["scratch"])
+        if not place:
+            raise Failure("the host has no place for scratch directories", kind=1)
+        place = os.fsdecode(place)
+        self._worker.scratch = os.path.join(place, f"{self._lease.id}-{self._offset}")
+        for directory in (os.path.dirname(place), place, self._worker.scratch):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        return self._worker.scratch
+
 
 class Lease:
     def __init__(self, message, payload):
@@ -134,6 +146,7 @@ class Worker:
         self.work = threading.Condition()
         self.leases, self.in_hand, self.stopping = collections.deque(), None, False
         self.batch, self.batch_of, self.batch_count = bytearray(), None, 0  # under `channel.sending`
+        self.scratch = None  # of the open item
         self.state, self.state_sent = None, -STATE_EVERY_S  # under `channel.sending`
 
     # --- the thread that reads ---
@@ -273,6 +286,9 @@ class Worker:
                 raise
             except Exception as error:
                 failure = error
+            if self.scratch:
+                shutil.rmtree(self.scratch, ignore_errors=True)
+                self.scratch = None
             # The item is closed before its result can leave: whoever dies behind the reply dies with nothing open.
             said = self.recorder.said
             self.recorder.close()

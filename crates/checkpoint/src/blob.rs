@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, OpenMode, write_all_at};
 use crate::seeded::has_bug;
-use crate::{BlobRef, StoreError, random};
+use crate::{BlobRef, JobStore, StoreError, random};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,24 @@ pub(crate) const BLOBS: &str = "blobs";
 pub(crate) const STAGING: &str = "staging";
 
 const COPY_CHUNK: usize = 256 << 10;
+
+impl JobStore {
+    /// Copies a large output into the store. It is durable when this returns; a batch then names it.
+    ///
+    /// # Errors
+    /// Those of the disk, which do not poison the handle.
+    pub fn put_blob(&self, content: &mut dyn Read) -> Result<BlobRef, StoreError> {
+        put(self.journal.disk.as_ref(), &self.journal.dir, content)
+    }
+
+    /// Reads a blob, verified against its length and hash.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobDamaged`] when it is not what was committed.
+    pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
+        read(self.journal.disk.as_ref(), &self.journal.dir, blob)
+    }
+}
 
 /// Copies `content` into the store; durable when this returns, but no outcome yet.
 pub(crate) fn put(disk: &dyn Disk, dir: &Path, content: &mut dyn Read) -> Result<BlobRef, StoreError> {

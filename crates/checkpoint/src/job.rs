@@ -16,11 +16,10 @@ use crate::outcomes::{Outcomes, View};
 use crate::owner_file::{self, OwnerFile};
 use crate::seeded::has_bug;
 use crate::{
-    AddedItem, Batch, BlobRef, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note,
-    OpenLease, OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
+    AddedItem, Batch, CommitEvent, Counts, DoneOrdinals, JobSpec, JobState, KeyRef, Lookup, Note, OpenLease,
+    OwnerInfo, RecoveryReport, Reopened, StoreError, StoreOptions, WorkerEntry, batch, blob,
 };
 use cofferdam_pipeline_core::{Fingerprint, Identities, SavedState};
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,6 +101,12 @@ impl JobStore {
     #[must_use]
     pub fn name(&self) -> &[u8] {
         &self.description.name
+    }
+
+    /// Where the job's files are; relative if the store's root is. What others put there under the name `scratch` is not the store's.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.journal.dir
     }
 
     /// What the job was made with.
@@ -351,22 +356,6 @@ impl JobStore {
     /// Those of writing; they do not poison the handle.
     pub fn set_workers(&self, workers: &[WorkerEntry]) -> Result<(), StoreError> {
         lock(&self.owner).set_workers(workers)
-    }
-
-    /// Copies a large output into the store. It is durable when this returns; a batch then names it.
-    ///
-    /// # Errors
-    /// Those of the disk, which do not poison the handle.
-    pub fn put_blob(&self, content: &mut dyn Read) -> Result<BlobRef, StoreError> {
-        blob::put(self.journal.disk.as_ref(), &self.journal.dir, content)
-    }
-
-    /// Reads a blob, verified against its length and hash.
-    ///
-    /// # Errors
-    /// [`StoreError::BlobDamaged`] when it is not what was committed.
-    pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
-        blob::read(self.journal.disk.as_ref(), &self.journal.dir, blob)
     }
 
     /// Durable outcomes after `after_lsn` (0 for all), in order; see [`Outcomes`].

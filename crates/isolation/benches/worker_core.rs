@@ -96,6 +96,7 @@ fn worker<P: Processor<Config = ()>>() -> (ThreadExecutor, Receiver<WorkerEvent>
         start_wall_max: Duration::from_secs(60),
         frame_payload_max: 64 << 20,
         allow_panic_abort: false,
+        workspace: None,
     };
     let (said, events) = channel();
     let sink = Arc::new(move |_, event| drop(said.send(event)));

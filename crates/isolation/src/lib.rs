@@ -13,6 +13,7 @@ pub mod recorder;
 mod sys;
 mod thread;
 mod worker;
+mod workspace;
 
 pub use child::{ChildExecutor, ChildSettings, WorkerRecord};
 pub use environment::is_inside_worker;
@@ -21,3 +22,4 @@ pub use orphans::{end_orphans, forget_records};
 pub use program::WorkerProgram;
 pub use thread::{ThreadExecutor, ThreadSettings};
 pub use worker::{Registration, Run, Runs, has_worker_line, worker_entry};
+pub use workspace::{Workspace, clear_scratch};

@@ -58,6 +58,9 @@ pub struct Start {
     /// The control page's path.
     #[serde(with = "serde_bytes")]
     pub control: Vec<u8>,
+    /// Where this worker may make scratch directories, a path of the host's; empty when there is no place for any.
+    #[serde(with = "serde_bytes")]
+    pub scratch: Vec<u8>,
     /// Stack of the thread that runs `process`.
     pub stack_bytes: u64,
     /// A finished reply leaves the worker within this time.

@@ -100,6 +100,7 @@ fn every_message_has_the_bytes_of_the_spec() {
         slots: 1,
         recorder: b"/r".to_vec(),
         control: b"/c".to_vec(),
+        scratch: b"/s".to_vec(),
         stack_bytes: 8 << 20,
         reply_flush_ms: 5,
         heartbeat_ms: 100,

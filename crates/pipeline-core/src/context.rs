@@ -1,6 +1,8 @@
 //! What a processor can say about its work and ask of the engine while it runs.
 
 use crate::{Failure, FailureKind, SAVED_STATE_BYTES_MAX, SlotNumber};
+use std::io;
+use std::path::PathBuf;
 
 /// The attempt was told to stop; `?` in a processor turns it into the right [`Failure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +11,17 @@ pub struct Interrupted;
 impl From<Interrupted> for Failure {
     fn from(_: Interrupted) -> Self {
         Failure::new(FailureKind::Interrupted, "told to stop")
+    }
+}
+
+/// There is no scratch directory, for want of space or rights or because the job has no place for any. `?` in a processor makes a
+/// [`Failure`] of it that is tried again: the item is not at fault.
+#[derive(Debug)]
+pub struct NoScratch(pub io::Error);
+
+impl From<NoScratch> for Failure {
+    fn from(NoScratch(error): NoScratch) -> Self {
+        Failure::transient(format!("no scratch directory: {error}"))
     }
 }
 
@@ -32,6 +45,13 @@ pub trait Instrument: Send + Sync {
     /// Keeps what the open item needs to go on from here; may take a system call now and then. Kept nowhere by default.
     fn save_state(&self, state: &[u8]) {
         let _ = state;
+    }
+    /// The open item's directory, made with the first call. There is none by default.
+    ///
+    /// # Errors
+    /// [`NoScratch`]
+    fn scratch_dir(&self) -> Result<PathBuf, NoScratch> {
+        Err(NoScratch(io::ErrorKind::Unsupported.into()))
     }
 }
 
@@ -116,6 +136,17 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn saved_state(&self) -> Option<&'a [u8]> {
         self.saved_state
+    }
+
+    /// A directory for this attempt alone, for whatever it needs on disk on its way: empty, closed to other users, made with the first call.
+    ///
+    /// It is removed however the attempt ends, before its result is reported, and if the worker dies by the host; if the host dies, too, when the
+    /// job is next started. What is worth keeping is an output or a saved state. The host chooses where it lies.
+    ///
+    /// # Errors
+    /// [`NoScratch`], which `?` turns into a failure that is tried again.
+    pub fn scratch_dir(&self) -> Result<PathBuf, NoScratch> {
+        self.instrument.scratch_dir()
     }
 
     /// Which try this is, counting from 1.

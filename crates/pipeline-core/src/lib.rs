@@ -25,7 +25,7 @@ mod work;
 
 pub use buffer::{Buffer, BufferPool};
 pub use chunk::{Chunk, ChunkBuilder, EntryError, entries, push_entry_len};
-pub use context::{Context, Instrument, Interrupted, StartContext, StateTooLong};
+pub use context::{Context, Instrument, Interrupted, NoScratch, StartContext, StateTooLong};
 pub use event::{Event, EventKind};
 pub use executor::{
     Assignment, Executor, ExitReport, Observation, OpenItem, ReplyBatch, WorkerEvent, WorkerSink,

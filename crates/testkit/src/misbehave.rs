@@ -2,6 +2,7 @@
 
 use cofferdam_pipeline_core::{Context, Failure, FailureKind, Processor, StartContext};
 use serde::{Deserialize, Serialize};
+use std::fs;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub enum Behaviour {
         /// For how long.
         ms: u64,
     },
+    /// Reports progress and looks at `cx.check()` every millisecond until it is told to stop.
+    Long,
     /// `std::process::abort`
     Abort,
     /// Writes where no memory is.
@@ -46,6 +49,8 @@ pub enum Behaviour {
     Large(usize),
     /// Writes this many bytes to stderr and to stdout, then echoes.
     Chatter(usize),
+    /// Writes into its scratch directory, also where it then forbids itself to, says `scratch is full` and does this.
+    Scratch(Box<Behaviour>),
     /// Does this on the first attempt and echoes on every later one.
     First(Box<Behaviour>),
 }
@@ -137,6 +142,13 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
                 sleep(Duration::from_millis(1));
             }
         }
+        Behaviour::Long => {
+            for done in 0.. {
+                cx.check()?;
+                cx.progress(done, 0);
+                sleep(Duration::from_millis(1));
+            }
+        }
         Behaviour::Abort => abort(),
         Behaviour::Segv => crate::sys::segv(),
         Behaviour::StackOverflow => {
@@ -160,6 +172,10 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         Behaviour::Fail(with) => return Err(Failure::new(kind_of(*with), "told to fail")),
         Behaviour::Large(len) => return Ok(vec![0; *len]),
         Behaviour::Chatter(len) => chatter(*len),
+        Behaviour::Scratch(then) => {
+            fill_scratch(cx)?;
+            return behave(then, cx);
+        }
         Behaviour::First(first) if cx.attempt() == 1 => return behave(first, cx),
         Behaviour::First(_) => {}
     }
@@ -172,6 +188,20 @@ fn kind_of(with: FailWith) -> FailureKind {
         FailWith::InvalidInput => FailureKind::InvalidInput,
         FailWith::Fatal => FailureKind::Fatal,
     }
+}
+
+fn fill_scratch(cx: &Context<'_>) -> Result<(), Failure> {
+    let dir = cx.scratch_dir()?;
+    assert_eq!(fs::read_dir(&dir)?.count(), 0, "somebody was here before");
+    let locked = dir.join("locked");
+    fs::create_dir(&locked)?;
+    fs::write(locked.join("page-1"), [7; 100_000])?;
+    let mut permissions = fs::metadata(&locked)?.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&locked, permissions)?;
+    assert_eq!(cx.scratch_dir()?, dir, "an attempt has one directory");
+    cx.message("scratch is full");
+    Ok(())
 }
 
 fn hang() -> ! {

@@ -10,11 +10,13 @@ use crate::protocol;
 use crate::recorder::{HostRecorder, text};
 use crate::sys::leader::Leader;
 use crate::sys::output::Captured;
-use crate::sys::{files, process};
+use crate::sys::{dirs, files, process};
+use crate::workspace;
 use cofferdam_ipc::handshake::{self, Agreement, HandshakeError};
 use cofferdam_ipc::{FrameReceiver, FrameSender, ReadHalf, Stream, WriteHalf};
 use cofferdam_pipeline_core::{Exit, ExitReport, KillReason, TimeLimit};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -74,13 +76,26 @@ pub(super) fn never_spawned(what: String) -> ExitReport {
 }
 
 impl Session {
-    fn run(self) {
+    fn run(mut self) {
         let worker = self.worker.clone();
         let report = match self.launch() {
             Ok(running) => self.supervise(running),
             Err(error) => never_spawned(error.to_string()),
         };
         worker.conclude(report);
+        self.remove_scratch();
+    }
+
+    /// What its attempts left on disk. Its tree is dead, and nobody waits for this but the end of the executor.
+    fn remove_scratch(&self) {
+        let Some(scratch) = self.scratch().filter(|scratch| scratch.exists()) else { return };
+        if let Err(error) = dirs::remove_tree(&scratch) {
+            tracing::warn!(worker = %self.worker.id, path = %scratch.display(), %error, "scratch files are left");
+        }
+    }
+
+    fn scratch(&self) -> Option<PathBuf> {
+        workspace::scratch_of(self.shared.settings.workspace.as_deref(), self.worker.id)
     }
 
     fn launch(&self) -> io::Result<Running> {
@@ -111,7 +126,7 @@ impl Session {
     }
 
     /// From the handshake to the verdict.
-    fn supervise(mut self, running: Running) -> ExitReport {
+    fn supervise(&mut self, running: Running) -> ExitReport {
         let Running { pid, recorder, reader, writer, output, born } = running;
         let control = reader.control();
         let outbound = self.talk(reader, writer, &recorder, born);
@@ -200,6 +215,7 @@ impl Session {
             slots: settings.slots,
             recorder: files::path_to_bytes(recorder.recorder_path()),
             control: files::path_to_bytes(recorder.control_path()),
+            scratch: self.scratch().as_deref().map(files::path_to_bytes).unwrap_or_default(),
             stack_bytes: settings.stack_bytes as u64,
             reply_flush_ms: REPLY_FLUSH_MS,
             heartbeat_ms: HEARTBEAT_MS,

@@ -1,9 +1,11 @@
 //! What a child executor is told.
 
+use crate::Workspace;
 use crate::program::WorkerProgram;
 use cofferdam_ipc::Codec;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How workers are made.
@@ -31,4 +33,6 @@ pub struct ChildSettings {
     pub runtime_dir: Option<PathBuf>,
     /// The largest payload of one frame in bytes, either way: no item and no output can be larger.
     pub frame_payload_max: usize,
+    /// What the job lends to its workers on disk, if anything.
+    pub workspace: Option<Arc<dyn Workspace>>,
 }

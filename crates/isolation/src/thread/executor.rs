@@ -4,6 +4,7 @@ use super::ThreadSettings;
 use super::link::MemoryLink;
 use super::worker::{Run, ThreadWorker};
 use crate::IsolationError;
+use crate::workspace::scratch_of;
 use cofferdam_pipeline_core::{
     Assignment, BufferPool, Executor, KillReason, LeaseId, Observation, SlotNumber, Work, WorkerId,
     WorkerSink,
@@ -60,7 +61,8 @@ impl Executor for ThreadExecutor {
     fn spawn(&mut self, worker: WorkerId, slot: SlotNumber) {
         self.workers.retain(|_, worker| !worker.is_over());
         let link = MemoryLink::new(worker, self.sink.clone(), self.buffers.clone());
-        self.workers.insert(worker, ThreadWorker::spawn(&self.settings, self.run, slot, link));
+        let scratch = scratch_of(self.settings.workspace.as_deref(), worker);
+        self.workers.insert(worker, ThreadWorker::spawn(&self.settings, self.run, slot, link, scratch));
     }
 
     fn assign(&mut self, worker: WorkerId, assignment: Assignment) {

@@ -1,7 +1,8 @@
 //! What a thread executor needs to know.
 
-use crate::IsolationError;
+use crate::{IsolationError, Workspace};
 use cofferdam_ipc::Codec;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How workers that are threads are run.
@@ -21,6 +22,8 @@ pub struct ThreadSettings {
     pub frame_payload_max: usize,
     /// Run also when this program was compiled with `panic = "abort"`, where a panic of a processor ends the host.
     pub allow_panic_abort: bool,
+    /// What the job lends to its workers on disk, if anything.
+    pub workspace: Option<Arc<dyn Workspace>>,
 }
 
 impl ThreadSettings {
@@ -44,6 +47,7 @@ mod tests {
             start_wall_max: Duration::from_secs(1),
             frame_payload_max: 1 << 20,
             allow_panic_abort: false,
+            workspace: None,
         };
         assert!(matches!(settings.check(true), Err(IsolationError::PanicAborts)));
         assert!(settings.check(false).is_ok());

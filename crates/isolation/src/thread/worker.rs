@@ -11,6 +11,7 @@ use cofferdam_pipeline_core::{
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -52,6 +53,7 @@ impl ThreadWorker {
         run: Run,
         slot: SlotNumber,
         link: MemoryLink,
+        scratch: Option<PathBuf>,
     ) -> Self {
         let session = Session::new(
             SessionSettings {
@@ -61,6 +63,7 @@ impl ThreadWorker {
                 payload_max: settings.frame_payload_max,
                 reply_flush: REPLY_FLUSH,
                 heartbeat: HEARTBEAT,
+                scratch,
             },
             Recorder::in_memory(settings.slots),
             link,
@@ -140,6 +143,8 @@ fn spawn_threads(
             let (session, settings, mail) = processor;
             adopt_thread(session.recorder().clone());
             let (exit, wreck) = exit_of(run(&session, &settings.config), &session);
+            // What a panic left behind; also of an item that nobody waits for any more.
+            session.scratch.remove_all();
             // Nobody waits when the worker was abandoned.
             let _ = mail.send(Mail::Ended(exit));
             // Told first: the destructor may hang. It may also panic once more.

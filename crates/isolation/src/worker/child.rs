@@ -96,6 +96,7 @@ fn settings(start: &Start, agreement: &Agreement) -> SessionSettings {
         payload_max: agreement.limits.payload_max as usize,
         reply_flush: Duration::from_millis(start.reply_flush_ms.max(1).into()),
         heartbeat: Duration::from_millis(start.heartbeat_ms.max(1).into()),
+        scratch: (!start.scratch.is_empty()).then(|| files::path_from_bytes(&start.scratch)),
     }
 }
 

@@ -229,6 +229,7 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
         self.open.retain(|(other, _)| other.number != open.number);
         let session = self.session;
         let saved = session.saving.take(open.lease, open.offset);
+        session.scratch.remove(open.lease, open.offset);
         let settled = match ending {
             Ending::Panicked(payload) => {
                 // The others are not to blame: only this item stays open for the host to find.

@@ -14,6 +14,7 @@ mod registration;
 mod role;
 mod run;
 mod saving;
+mod scratch;
 mod session;
 mod telemetry;
 

@@ -2,6 +2,7 @@
 
 use super::desk::{Claim, Desk, TooManyLeases};
 use super::saving::Saving;
+use super::scratch::Scratch;
 use super::telemetry::Telemetry;
 use super::{Lease, Link, LinkLost, Saved};
 use crate::protocol::Replies;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub(crate) struct SessionSettings {
     pub(crate) reply_flush: Duration,
     /// How often an idle worker shows that it lives.
     pub(crate) heartbeat: Duration,
+    /// Where attempts may have directories.
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 /// See the module of workers: three threads around a desk.
@@ -64,6 +68,7 @@ pub(crate) struct Session<L> {
     /// Wakes a processor of many items at once.
     waker: Mutex<Option<Waker>>,
     pub(super) saving: Saving,
+    pub(crate) scratch: Scratch,
     /// Locked before the desk and while something is sent, so that replies leave in order.
     outgoing: Mutex<Outgoing<L>>,
 }
@@ -98,9 +103,10 @@ pub(crate) enum Left {
 }
 
 impl<L: Link> Session<L> {
-    pub(crate) fn new(settings: SessionSettings, recorder: Arc<Recorder>, link: L) -> Arc<Self> {
+    pub(crate) fn new(mut settings: SessionSettings, recorder: Arc<Recorder>, link: L) -> Arc<Self> {
         // A batch just below the limit and one more output just below it still fit a frame.
         let batch_bytes = (settings.payload_max / 2).saturating_sub(2 * ENTRY_LEN_MAX).min(BATCH_BYTES_MAX);
+        let scratch = Scratch::new(settings.scratch.take());
         Arc::new(Self {
             settings,
             batch_bytes,
@@ -111,6 +117,7 @@ impl<L: Link> Session<L> {
             busy: Condvar::new(),
             waker: Mutex::new(None),
             saving: Saving::default(),
+            scratch,
             outgoing: Mutex::new(Outgoing { link, bytes: Vec::new(), has_ended: false }),
         })
     }
@@ -327,6 +334,7 @@ impl<L: Link> Session<L> {
             let result = self.attempt(processor, item, &cx, output);
             // What a finished item saved is of no use any more; what a failed one saved goes before its failure.
             let saved = self.saving.take(lease.id, offset);
+            self.scratch.remove(lease.id, offset);
             claim = match result {
                 Ok(()) if output.len() < self.batch_bytes => {
                     self.settle(lease.id, offset, &output[ENTRY_LEN_MAX..])?

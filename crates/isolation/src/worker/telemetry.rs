@@ -2,7 +2,9 @@
 
 use super::{Link, Session};
 use crate::recorder::SlotRecorder;
-use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId};
+use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId, NoScratch};
+use std::io;
+use std::path::PathBuf;
 
 /// What a processor says while it works on an item: the recorder's business, but for what it saves.
 pub(super) struct Telemetry<'a, L> {
@@ -37,6 +39,14 @@ impl<L: Link> Instrument for Telemetry<'_, L> {
         // Nothing for what is said after the item's end.
         if let Some(offset) = self.slot.open_offset(self.lease) {
             self.session.save(self.lease, offset, state);
+        }
+    }
+
+    fn scratch_dir(&self) -> Result<PathBuf, NoScratch> {
+        match self.slot.open_offset(self.lease) {
+            Some(offset) => self.session.scratch.dir_of(self.lease, offset),
+            // Its item has ended: nobody would remove it.
+            None => Err(NoScratch(io::ErrorKind::NotFound.into())),
         }
     }
 }

@@ -38,6 +38,7 @@ pub fn settings(config: &Config) -> ChildSettings {
         start_wall_max: Duration::from_secs(30),
         runtime_dir: None,
         frame_payload_max: 64 << 20,
+        workspace: None,
     }
 }
 

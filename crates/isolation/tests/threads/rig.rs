@@ -31,6 +31,7 @@ pub fn settings(config: Vec<u8>) -> ThreadSettings {
         start_wall_max: Duration::from_secs(60),
         frame_payload_max: 1 << 20,
         allow_panic_abort: false,
+        workspace: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{ConformantConfig, Deed, Rig, Subject};
 use cofferdam_pipeline_core::{Exit, FailureKind, KillReason, LeaseId, OpenItem, WorkerEvent};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long nothing must come before it counts as nothing.
@@ -27,6 +28,7 @@ macro_rules! conformance_tests {
             a_stop_interrupts_the_open_item_and_forgets_the_rest
             a_failed_start_says_why
             a_saved_state_precedes_its_failure_and_comes_back
+            each_attempt_has_a_scratch_directory_that_is_gone_before_its_result
             a_large_item_and_its_output_pass
             a_panic_names_its_item_and_says_what_it_said
             a_hung_worker_beats_until_it_is_killed
@@ -255,6 +257,16 @@ pub fn a_saved_state_precedes_its_failure_and_comes_back(subject: &Subject) {
     assert_eq!(rig.outputs(worker, lease, 2, 1), ["1:"]);
     let lease = rig.retry(worker, Deed::Recall, 2, Some(state));
     assert_eq!(rig.outputs(worker, lease, 0, 1), ["2:page 190"]);
+}
+
+/// The executor under test has a place for them.
+pub fn each_attempt_has_a_scratch_directory_that_is_gone_before_its_result(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let lease = rig.assign(worker, &[Deed::Scratch, Deed::Scratch]);
+    let made = rig.outputs(worker, lease, 0, 2);
+    let made: Vec<&Path> = made.iter().map(Path::new).collect();
+    assert!(made[0] != made[1] && made[0].parent() == made[1].parent(), "{made:?}");
+    assert!(made.iter().all(|dir| dir.is_absolute() && !dir.exists()), "{made:?}");
 }
 
 /// Larger than a socket's buffer and than a batch, among small ones.

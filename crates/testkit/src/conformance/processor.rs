@@ -30,6 +30,8 @@ pub enum Deed {
     Save(String),
     /// The output is `attempt:state`, the state empty when there is none.
     Recall,
+    /// Makes the file `page` in its scratch directory; the output is the directory's path.
+    Scratch,
     /// Panics with this message.
     Panic(String),
     /// Ends the process with this code.
@@ -76,6 +78,11 @@ impl Processor for Conformant {
             Deed::Recall => {
                 let state = String::from_utf8_lossy(cx.saved_state().unwrap_or_default());
                 Ok(format!("{}:{state}", cx.attempt()))
+            }
+            Deed::Scratch => {
+                let dir = cx.scratch_dir()?;
+                std::fs::File::create_new(dir.join("page"))?;
+                Ok(dir.display().to_string())
             }
             Deed::Panic(message) => panic!("{message}"),
             Deed::Exit(code) => std::process::exit(code),

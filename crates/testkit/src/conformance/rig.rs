@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An implementation under test.
 pub struct Subject {
-    /// Makes an executor whose workers run [`super::Conformant`] with the encoded [`ConformantConfig`]; its payloads may have 8 MiB.
+    /// Makes an executor whose workers run [`super::Conformant`] with the encoded [`ConformantConfig`]; its payloads may have 8 MiB,
+    /// and it has a [workspace](cofferdam_isolation::Workspace) of its own.
     pub make: fn(Vec<u8>, WorkerSink) -> Box<dyn Executor>,
     /// How items, outputs and the configuration are encoded.
     pub codec: Codec,

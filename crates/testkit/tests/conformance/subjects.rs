@@ -2,11 +2,34 @@
 
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::{
-    ChildExecutor, ChildSettings, Registration, ThreadExecutor, ThreadSettings, WorkerProgram, worker_entry,
+    ChildExecutor, ChildSettings, Registration, ThreadExecutor, ThreadSettings, WorkerProgram, Workspace,
+    worker_entry,
 };
 use cofferdam_pipeline_core::{Executor, Processor, WorkerSink};
 use cofferdam_testkit::conformance::{Conformant, Subject};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+/// What an executor lends to its workers, each in a directory of its own.
+#[derive(Debug)]
+struct Place {
+    _dir: tempfile::TempDir,
+    scratch: PathBuf,
+}
+
+impl Place {
+    fn fresh() -> Arc<dyn Workspace> {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Arc::new(Self { scratch: dir.path().join("scratch"), _dir: dir })
+    }
+}
+
+impl Workspace for Place {
+    fn scratch(&self) -> Option<&Path> {
+        Some(&self.scratch)
+    }
+}
 
 pub fn enter_worker() {
     worker_entry(&[Registration::of::<Conformant>()]);
@@ -25,6 +48,7 @@ fn children(codec: Codec, program: WorkerProgram, config: Vec<u8>, sink: WorkerS
         start_wall_max: Duration::from_secs(30),
         runtime_dir: None,
         frame_payload_max: 8 << 20,
+        workspace: Some(Place::fresh()),
     };
     Box::new(ChildExecutor::new(settings, sink).unwrap())
 }
@@ -68,6 +92,7 @@ pub fn threads() -> Subject {
             start_wall_max: Duration::from_secs(60),
             frame_payload_max: 8 << 20,
             allow_panic_abort: false,
+            workspace: Some(Place::fresh()),
         };
         Box::new(ThreadExecutor::new::<Conformant>(settings, sink).unwrap())
     };

@@ -47,6 +47,11 @@ class Conformant:
     def Recall(self, _, cx):
         return f"{cx.attempt}:{(cx.saved_state or b'').decode()}"
 
+    def Scratch(self, _, cx):
+        scratch = cx.scratch_dir()
+        open(os.path.join(scratch, "page"), "x").close()
+        return scratch
+
     def Panic(self, message, cx):
         raise Panic(message)
 
