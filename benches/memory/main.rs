@@ -8,6 +8,7 @@
 
 mod cases;
 mod peak;
+mod slow_disk;
 #[path = "../support/mod.rs"]
 mod support;
 

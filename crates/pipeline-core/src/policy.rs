@@ -36,7 +36,8 @@ pub struct Policy {
     pub items_per_worker_max: Option<NonZeroU64>,
     /// Sizes of leases.
     pub lease: LeaseLimits,
-    /// Outputs that wait for their commit, in bytes; no lease is handed out beyond it.
+    /// Outputs that wait for their commit, in bytes; no lease is handed out beyond it. Beside a slow disk the host needs some three times
+    /// as much: what waits, what is written, and what comes next. Default 4 MiB: 16 MiB were no faster, and took 58 MiB.
     pub uncommitted_bytes_max: usize,
     /// Items that wait for another attempt; the source is not read beyond it.
     pub waiting_items_max: u32,
@@ -120,7 +121,7 @@ impl Default for Policy {
             failure_budget: None,
             items_per_worker_max: None,
             lease: LeaseLimits::default(),
-            uncommitted_bytes_max: 16 << 20,
+            uncommitted_bytes_max: 4 << 20,
             waiting_items_max: 1024,
             seed: 0,
         }
