@@ -3,7 +3,7 @@
 mod support;
 
 use cofferdam::{Ended, EventKind, Isolation, Job, JobHandle, OutcomeResult, Phase, StoreOptions, dense};
-use cofferdam_testkit::{Behaviour, Fault, FaultPlan, Misbehave, SimDisk, Start};
+use cofferdam_testkit::{Behaviour, Fault, FaultPlan, Misbehave, SimDisk, Space, Start};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use support::{assert_complete, tasks};
@@ -11,11 +11,15 @@ use support::{assert_complete, tasks};
 const ITEMS: usize = 300;
 
 fn start(disk: &SimDisk) -> JobHandle<Misbehave> {
+    start_with(disk, Behaviour::Sleep { ms: 2 })
+}
+
+fn start_with(disk: &SimDisk, behaviour: Behaviour) -> JobHandle<Misbehave> {
     Job::<Misbehave>::new("store", "job", Start::Well)
         .workers(2)
         .isolation(Isolation::Thread)
         .store_options(StoreOptions { disk: disk.shared(), ..StoreOptions::default() })
-        .start(dense(|| tasks(&vec![Behaviour::Sleep { ms: 2 }; ITEMS])))
+        .start(dense(move || tasks(&vec![behaviour.clone(); ITEMS])))
         .expect("the job starts")
 }
 
@@ -64,6 +68,20 @@ fn a_full_disk_pauses_the_job_until_there_is_room() {
     assert_complete(&handle.wait().expect("a report"));
     let kinds: Vec<EventKind> = events.map(|event| event.kind).collect();
     assert!(kinds.contains(&EventKind::StoreFull) && kinds.contains(&EventKind::StoreRecovered), "{kinds:?}");
+}
+
+/// The same where the disk tells how much is left: no write meets its end.
+#[test]
+fn a_disk_that_gets_full_pauses_the_job_before_a_write_fails() {
+    let disk = SimDisk::new();
+    disk.set_space(Some(Space::Told(2 << 20)));
+    let handle = start_with(&disk, Behaviour::Large(16 << 10));
+    wait_until("the pause", || handle.snapshot().phase == Phase::StoreFull);
+    support::pause(Duration::from_millis(700)); // longer than one try of the store
+    assert_eq!((handle.snapshot().phase, disk.unfit_writes()), (Phase::StoreFull, 0));
+    disk.set_space(None);
+    assert_whole(&handle);
+    assert_complete(&handle.wait().expect("a report"));
 }
 
 #[test]

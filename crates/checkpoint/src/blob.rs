@@ -1,6 +1,7 @@
 //! Large outputs: staged, synced, renamed, and only then committed.
 
 use crate::disk::{Disk, OpenMode, write_all_at};
+use crate::journal::room;
 use crate::seeded::has_bug;
 use crate::{BlobRef, JobStore, StoreError, random};
 use std::io::{self, Read};
@@ -64,6 +65,7 @@ fn stage(disk: &dyn Disk, path: &Path, content: &mut dyn Read) -> Result<BlobRef
             Err(error) => return Err(failed("read what goes into", error)),
         };
         hasher.update(&buf[..read]);
+        room::check(disk, path, read as u64)?;
         write_all_at(file.as_ref(), &buf[..read], len).map_err(|error| failed("write to", error))?;
         len += read as u64;
     }

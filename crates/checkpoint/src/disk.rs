@@ -45,6 +45,10 @@ pub trait Disk: Send + Sync + Debug {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// What kind of file system `path` lies on.
     fn kind(&self, path: &Path) -> FileSystemKind;
+    /// Bytes that may still be written to files in the directory `path`, by whoever asks; `None` where nobody can tell.
+    fn free(&self, _path: &Path) -> Option<u64> {
+        None
+    }
 }
 
 /// An open file; the position is an argument, so threads can share it.

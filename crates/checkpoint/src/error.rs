@@ -21,7 +21,7 @@ pub enum StoreError {
         #[source]
         source: Arc<io::Error>,
     },
-    /// The disk, or the quota, is full. Make room, then [`crate::JobStore::reopen`] and submit again what is not durable.
+    /// The disk is full but for a reserve of 1 MiB, or a quota is. Make room (for twice the reserve), then [`crate::JobStore::reopen`] and submit again what is not durable.
     #[error("no space left for {}", path.display())]
     NoSpace {
         /// The file that did not fit.
@@ -195,6 +195,10 @@ impl StoreError {
     /// A file that was there a moment ago: whoever works on the job has removed what is not needed any more.
     pub(crate) fn is_missing_file(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    pub(crate) fn is_no_space(&self) -> bool {
+        matches!(self, Self::NoSpace { .. })
     }
 
     pub(crate) fn is_refused_writing(&self) -> bool {

@@ -66,7 +66,7 @@ impl JobStore {
         };
         let description = recovered.content.description.clone();
         let report = recovered.report.clone();
-        let parts = Parts::begin(disk.as_ref(), dir, recovered, fill_for(options, dir))?;
+        let parts = Parts::begin(&disk, dir, recovered, fill_for(options, dir))?;
         let owner = OwnerFile::take_over(disk.as_ref(), dir, generation, parts.tip.appender.header.epoch)?;
         let journal = Arc::new(Journal {
             disk,
@@ -395,7 +395,7 @@ impl JobStore {
         journal.join_snapshot();
         let recovered = recover_ours(journal, &mut lock(&self.lock))?;
         let report = recovered.report.clone();
-        let parts = Parts::begin(journal.disk.as_ref(), &journal.dir, recovered, journal.fill)?;
+        let parts = Parts::begin(&journal.disk, &journal.dir, recovered, journal.fill)?;
         lock(&self.owner).set_epoch(parts.tip.appender.header.epoch)?;
         let lsn = parts.next_lsn - 1;
         *lock(&journal.tip) = parts.tip;

@@ -28,6 +28,10 @@ pub(crate) const HEAD_INTERVAL_BUSY: Duration = Duration::from_secs(5);
 pub(crate) const PROCESS_SYNC_BYTES: u64 = 8 << 20;
 /// A longer segment is followed by a new one.
 pub(crate) const SEGMENT_LEN_MAX: u64 = 256 << 20;
+/// So much of a disk stays free: what is written at an orderly end fits into it, and no other program meets a disk that we filled.
+pub(crate) const RESERVE_BYTES: u64 = 1 << 20;
+/// After so many bytes that lie beyond what is filled ahead, the disk is asked again how much room it has.
+pub(crate) const ROOM_GRANT: u64 = 1 << 20;
 /// The first step of filling ahead, and the least.
 pub(crate) const FILL_MIN: u64 = 256 << 10;
 /// The largest step of filling ahead.

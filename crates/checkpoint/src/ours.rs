@@ -4,6 +4,7 @@ use crate::StoreError;
 use crate::disk::{DiskFile, OpenMode};
 use crate::journal::lead::{Journal, lock};
 use crate::journal::recovery::{Recovered, Scope, recover};
+use crate::journal::room;
 use crate::owner_file;
 use crate::seeded::has_bug;
 use crate::store::LOCK;
@@ -26,6 +27,10 @@ pub(crate) fn recover_ours(
     let failed = |error| StoreError::io("look at", &journal.dir.join(LOCK), error);
     if !is_linked.map_err(failed)? && !has_bug("a job that came in our place is taken for ours") {
         return Err(removed());
+    }
+    let is_full = lock(&journal.state).failure.as_ref().is_some_and(StoreError::is_no_space);
+    if is_full {
+        room::check_again(journal.disk.as_ref(), &journal.dir.join(LOCK))?;
     }
     let ours = lock(&journal.head).head.job;
     match recover(journal.disk.as_ref(), &journal.dir, Scope::Accepted) {

@@ -64,6 +64,10 @@ impl Disk for RealDisk {
     fn kind(&self, path: &Path) -> FileSystemKind {
         sys::file_system_kind(path)
     }
+
+    fn free(&self, path: &Path) -> Option<u64> {
+        sys::free_bytes(path)
+    }
 }
 
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::format::store_file::{self, StoreFileFault};
 use crate::job::JobStore;
 use crate::job_reader::JobReader;
 use crate::journal::fill::FillAhead;
-use crate::journal::head_file;
+use crate::journal::{head_file, room};
 use crate::limits::{IDLE, JOB_NAME_MAX, SNAPSHOT_BYTES, STORE_LOCK_PAUSE, STORE_LOCK_WAIT};
 use crate::real_disk::RealDisk;
 use crate::seeded::has_bug;
@@ -154,6 +154,7 @@ impl Store {
             return Err(StoreError::JobExists);
         }
         let building = self.jobs().join(temporary_name()?);
+        room::check(self.options.disk.as_ref(), &building, 0)?;
         self.build(&building, Description { name: name.to_vec(), spec: spec.clone() })?;
         let dir = self.dir_of(name);
         self.rename(&building, &dir)?;

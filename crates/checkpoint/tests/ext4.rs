@@ -1,14 +1,14 @@
-//! Real power cuts: an ext4 file system on a loop device is shut down without its log, mounted again, and opened. Needs
-//! root, so it is built on demand: `cargo test -p cofferdam-checkpoint --features root-tests --test ext4`.
+//! Real power cuts: an ext4 file system on a loop device is shut down without its log, mounted again, and opened; and a real
+//! disk that is full. Needs root, so it is built on demand: `cargo test -p cofferdam-checkpoint --features root-tests --test ext4`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 #![cfg(target_os = "linux")]
 
 mod support;
 
-use cofferdam_checkpoint::{FillAhead, JobStore, RealDisk, Store, StoreOptions};
+use cofferdam_checkpoint::{Disk, FillAhead, JobStore, RealDisk, Store, StoreError, StoreOptions};
 use cofferdam_pipeline_core::Keying;
 use cofferdam_testkit::{Ext4, HookedDisk, Moment};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -130,4 +130,76 @@ fn a_real_power_cut_at_any_instant_loses_nothing_and_doubles_nothing() {
     }
     println!("{cuts} power cuts, {acknowledged} acknowledged outcomes");
     assert!(acknowledged > 0);
+}
+
+/// A file that leaves `len` bytes of the file system.
+fn fill_up(root: &Path, len: u64) -> PathBuf {
+    let ballast = root.join("ballast");
+    let file = std::fs::File::create(&ballast).unwrap();
+    let free = RealDisk.free(root).unwrap();
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, free - len).unwrap();
+    ballast
+}
+
+/// Commits until there is no room; the next ordinal.
+fn commit_until_full(job: &JobStore, model: &mut Model) -> u64 {
+    for first in (10_000..).step_by(100) {
+        match model.commit_run(job, first, 100) {
+            Ok(()) => {}
+            Err(StoreError::NoSpace { .. }) => return first,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    unreachable!("a disk has an end")
+}
+
+#[test]
+fn a_real_disk_that_gets_full_keeps_its_reserve_and_the_job_ends_in_an_orderly_way() {
+    for fill_ahead in [FillAhead::Background, FillAhead::Off] {
+        let dir = tempfile::tempdir().unwrap();
+        let ext4 = Ext4::create(dir.path(), MOUNT_OPTIONS[0]).unwrap();
+        let root = ext4.root().join("store");
+        let store = Store::open(&root, StoreOptions { fill_ahead, ..StoreOptions::default() }).unwrap();
+        let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+        let mut model = Model { is_created: true, ..Model::default() };
+        let ballast = fill_up(ext4.root(), 6 << 20);
+
+        let next = commit_until_full(&job, &mut model);
+
+        // The file system's own blocks come and go in between.
+        let free = RealDisk.free(ext4.root()).unwrap();
+        assert!(next > 10_000 && free >= (1 << 20) - (64 << 10), "{fill_ahead:?}: {free}");
+        drop(job);
+        std::fs::remove_file(ballast).unwrap();
+        let job = store.open_job(JOB).unwrap();
+        assert_eq!(job.recovery().torn, None, "{fill_ahead:?}");
+        model.commit_run(&job, next, 100).unwrap();
+        drop(job);
+        model.check_store(&store);
+    }
+}
+
+#[test]
+fn a_real_disk_that_others_fill_loses_nothing_and_the_job_goes_on_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let ext4 = Ext4::create(dir.path(), MOUNT_OPTIONS[0]).unwrap();
+    let root = ext4.root().join("store");
+    let options = StoreOptions { fill_ahead: FillAhead::Off, ..StoreOptions::default() };
+    let store = Store::open(&root, options).unwrap();
+    let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+    let mut model = Model { is_created: true, ..Model::default() };
+    // It has asked for room, and will not ask again so soon.
+    model.commit_run(&job, 0, 100).unwrap();
+    let ballast = fill_up(ext4.root(), 64 << 10);
+
+    let next = commit_until_full(&job, &mut model);
+
+    assert!(RealDisk.free(ext4.root()).unwrap() < 64 << 10, "a write found it");
+    assert!(matches!(job.reopen(), Err(StoreError::NoSpace { .. })));
+    std::fs::remove_file(ballast).unwrap();
+    job.reopen().unwrap();
+    model.commit_run(&job, next, 100).unwrap();
+    model.check_outcomes(&job);
+    drop(job);
+    model.check_store(&store);
 }

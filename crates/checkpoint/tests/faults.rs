@@ -91,7 +91,7 @@ fn a_call_that_fails_once_loses_nothing_and_the_job_goes_on() {
         for sync_failure in SYNC_FAILURES {
             run(FaultPlan { at, for_ever: false, fault: Fault::Eio }, sync_failure);
         }
-        for fault in [Fault::Enospc, Fault::Eintr, Fault::ShortWrite] {
+        for fault in [Fault::Enospc, Fault::Edquot, Fault::Eintr, Fault::ShortWrite] {
             run(FaultPlan { at, for_ever: false, fault }, SyncFailure::CleanWithNew);
         }
     }
@@ -100,9 +100,10 @@ fn a_call_that_fails_once_loses_nothing_and_the_job_goes_on() {
 #[test]
 fn calls_that_fail_for_ever_lose_nothing_that_was_acknowledged() {
     for at in 0..calls() {
-        for (fault, sync_failure) in [Fault::Eio, Fault::Enospc, Fault::Eintr, Fault::ShortWrite]
-            .into_iter()
-            .zip(SYNC_FAILURES.into_iter().cycle())
+        for (fault, sync_failure) in
+            [Fault::Eio, Fault::Enospc, Fault::Edquot, Fault::Eintr, Fault::ShortWrite]
+                .into_iter()
+                .zip(SYNC_FAILURES.into_iter().cycle())
         {
             run(FaultPlan { at, for_ever: true, fault }, sync_failure);
         }

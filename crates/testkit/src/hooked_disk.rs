@@ -112,6 +112,10 @@ impl Disk for HookedDisk {
     fn kind(&self, path: &Path) -> FileSystemKind {
         self.inner.kind(path)
     }
+
+    fn free(&self, path: &Path) -> Option<u64> {
+        self.inner.free(path)
+    }
 }
 
 #[derive(Debug)]

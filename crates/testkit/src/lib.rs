@@ -14,7 +14,7 @@ pub use misbehave::{Behaviour, Done, FailWith, Misbehave, Start, Task};
 /// SQLite, for tests that hold something against it.
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
-pub use sim_disk::{Fault, FaultPlan, ImageLimits, Images, SimDisk, SyncFailure};
+pub use sim_disk::{Fault, FaultPlan, ImageLimits, Images, SimDisk, Space, SyncFailure};
 #[allow(unused_imports, reason = "only Linux has something to show here")]
 pub use sys::*;
 

@@ -2,9 +2,10 @@
 
 use super::fill::Filler;
 use super::rewrite::Tail;
+use super::room::Reserve;
 use crate::StoreError;
 use crate::disk::{DiskFile, write_all_at};
-use crate::format::frame::{FrameHeader, FrameKey, HEADER_LEN};
+use crate::format::frame::{FrameHeader, FrameKey, HEADER_LEN, TRAILER_LEN, TYPE_MARK};
 use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
 use crate::format::snapshot::SnapshotPlace;
 use crate::seeded::has_bug;
@@ -74,16 +75,30 @@ impl Appender {
             flags: kind.flags,
             header_crc: 0,
         };
-        let header = header.seal(&self.key, self.offset, frame);
+        let mut header = header.seal(&self.key, self.offset, frame);
+        if let Err(error) = self.write(kind, frame) {
+            if !(has_bug("a partial write before a full disk is left in the way") && error.is_no_space()) {
+                return Err(error);
+            }
+            self.offset += frame.len() as u64 / 2;
+            frame.truncate(frame.len() - TRAILER_LEN);
+            header = header.seal(&self.key, self.offset, frame);
+            self.write(kind, frame)?;
+        }
         let body_crc =
             frame.last_chunk().map(|bytes| u32::from_le_bytes(*bytes)).expect("a frame has a trailer");
-        self.filler.before_append(self.offset + frame.len() as u64);
-        write_all_at(self.file.as_ref(), frame, self.offset)
-            .map_err(|error| StoreError::io("write to", &self.path, error))?;
         self.chain = header.chain(self.chain, body_crc);
         self.offset += frame.len() as u64;
         self.next_lsn += u64::from(kind.count);
         Ok(())
+    }
+
+    fn write(&self, kind: FrameKind, frame: &[u8]) -> Result<(), StoreError> {
+        let reserve = if kind.kind == TYPE_MARK { Reserve::Used } else { Reserve::Kept };
+        self.filler
+            .before_append(self.offset + frame.len() as u64, reserve)
+            .and_then(|()| write_all_at(self.file.as_ref(), frame, self.offset))
+            .map_err(|error| StoreError::io("write to", &self.path, error))
     }
 
     /// What a sync has to cover: call it on the file without holding the appender.

@@ -1,5 +1,6 @@
 //! Fills a segment with zeros ahead of what is written, so that a sync need not allocate.
 
+use super::room::{Reserve, Room};
 use crate::disk::{DiskFile, write_all_at};
 use crate::limits::{FILL_MAX, FILL_MIN};
 use std::io;
@@ -21,6 +22,7 @@ pub enum FillAhead {
 #[derive(Debug)]
 pub(crate) struct Filler {
     file: Arc<dyn DiskFile>,
+    room: Room,
     state: Mutex<State>,
     changed: Condvar,
     step_min: u64,
@@ -34,6 +36,10 @@ struct State {
     written_end: u64,
     /// The filling thread writes from here on now: the writer stays in front of it.
     claim: Option<u64>,
+    /// Bytes beyond what is filled that the writer may write before it asks for room again.
+    granted: u64,
+    /// There was too little room for a step: none is tried until the writer has found some.
+    is_short: bool,
     ended: bool,
 }
 
@@ -47,17 +53,33 @@ pub(crate) enum FillError {
 }
 
 impl Filler {
-    pub(crate) fn new(file: Arc<dyn DiskFile>, written_end: u64, step_min: u64) -> Arc<Self> {
-        let state = State { filled_end: written_end, written_end, claim: None, ended: false };
-        Arc::new(Self { file, state: Mutex::new(state), changed: Condvar::new(), step_min })
+    pub(crate) fn new(file: Arc<dyn DiskFile>, room: Room, written_end: u64, step_min: u64) -> Arc<Self> {
+        let state = State {
+            filled_end: written_end,
+            written_end,
+            claim: None,
+            granted: 0,
+            is_short: false,
+            ended: false,
+        };
+        Arc::new(Self { file, room, state: Mutex::new(state), changed: Condvar::new(), step_min })
     }
 
     /// The writer is about to write up to `end`; waits while that is being filled (one step, so milliseconds).
-    pub(crate) fn before_append(&self, end: u64) {
+    ///
+    /// # Errors
+    /// `StorageFull` when that lies beyond what is filled and there is no room for it; nothing was written.
+    pub(crate) fn before_append(&self, end: u64, reserve: Reserve) -> io::Result<()> {
         let mut state = self.lock();
         while state.claim.is_some_and(|start| end > start) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        let beyond = end.saturating_sub(state.filled_end);
+        if beyond > state.granted {
+            state.granted = self.room.grant(beyond, reserve)?;
+            state.is_short = false;
+        }
+        state.granted -= beyond;
         state.written_end = end;
         state.filled_end = state.filled_end.max(end);
         let is_due = step(&state, self.step_min).is_some();
@@ -65,12 +87,18 @@ impl Filler {
         if is_due {
             self.changed.notify_all();
         }
+        Ok(())
     }
 
     /// Fills one step if it is time.
     pub(crate) fn fill_if_due(&self) -> Result<(), FillError> {
         let mut state = self.lock();
         let Some(len) = step(&state, self.step_min).filter(|_| state.claim.is_none()) else { return Ok(()) };
+        if self.room.grant(len, Reserve::Kept).is_err() {
+            tracing::debug!("nothing is filled ahead: the disk is getting full");
+            state.is_short = true;
+            return Ok(());
+        }
         let start = state.filled_end;
         state.claim = Some(start);
         drop(state);
@@ -79,6 +107,8 @@ impl Filler {
         state.claim = None;
         if result.is_ok() {
             state.filled_end = state.filled_end.max(start + len);
+            // That was granted before this took room.
+            state.granted = 0;
         } else {
             state.ended = true;
         }
@@ -128,7 +158,7 @@ impl Filler {
 fn step(state: &State, step_min: u64) -> Option<u64> {
     let written = state.written_end.saturating_sub(crate::format::segment::FRAMES_START);
     let len = written.next_power_of_two().clamp(step_min, FILL_MAX.max(step_min));
-    (!state.ended && state.filled_end - state.written_end < len / 2).then_some(len)
+    (!state.ended && !state.is_short && state.filled_end - state.written_end < len / 2).then_some(len)
 }
 
 /// The least step of a real disk.

@@ -301,7 +301,7 @@ impl Journal {
         }
         tip.filler.end();
         let tails = replaced.as_slice();
-        let (appender, filler) = begin_segment(self.disk.as_ref(), &self.dir, header, tails, self.fill)?;
+        let (appender, filler) = begin_segment(&self.disk, &self.dir, header, tails, self.fill)?;
         lock(&self.chain).push(&appender.header);
         let (header, end) = (appender.header, appender.durable_end());
         *tip = Tip { appender, filler, passing_bytes: 0 };

@@ -14,6 +14,7 @@ pub(crate) mod reader;
 pub(crate) mod recovery;
 pub(crate) mod restore;
 pub(crate) mod rewrite;
+pub(crate) mod room;
 pub(crate) mod scan;
 pub(crate) mod snapshot;
 pub(crate) mod survey;

@@ -12,6 +12,7 @@ use crate::format::segment::SegmentHeader;
 use crate::index::Index;
 use crate::{JobState, StoreError};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What recovery leaves, with a new segment to continue in.
 pub(crate) struct Parts {
@@ -27,7 +28,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn begin(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         dir: &Path,
         recovered: Recovered,
         fill: FillAhead,
@@ -55,7 +56,7 @@ impl Parts {
             prev: pin,
             absorbs,
         };
-        let mut head = HeadFile::open(disk, dir, &content)?;
+        let mut head = HeadFile::open(disk.as_ref(), dir, &content)?;
         let (appender, filler) = begin_segment(disk, dir, header, &tails, fill)?;
         chain.push(&appender.header);
         chain.durable_end = appender.durable_end();
@@ -68,7 +69,7 @@ impl Parts {
             head.counts = index.counts;
             head.state = JobState::Running;
         })?;
-        remove_absorbed(disk, dir, &appender.header);
+        remove_absorbed(disk.as_ref(), dir, &appender.header);
         let tip = Tip { appender, filler, passing_bytes: 0 };
         Ok(Self { index, next_lsn, tip, chain, head, behind, snapshot_len })
     }

@@ -144,6 +144,10 @@ impl Known {
 }
 
 impl Tail {
+    pub(crate) fn len(&self) -> u64 {
+        self.to - self.from
+    }
+
     fn each(
         &self,
         disk: &dyn Disk,

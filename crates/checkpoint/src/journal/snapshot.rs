@@ -7,6 +7,7 @@
 
 use super::lead::{Journal, lock};
 use super::restore;
+use super::room;
 use crate::disk::{DiskFile, OpenMode, write_all_at};
 use crate::format::snapshot::{Footer, KEY_LEN, SnapshotPlace, UNFINISHED, file_name, parse_file_name};
 use crate::index::copy::{IndexCopy, LASTING_FLAGS};
@@ -174,6 +175,8 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("remove", error)),
         }
+        let keys = lock(&self.state).index.keys_len();
+        room::check(self.disk.as_ref(), path, (copy.done.serialized_size() + keys * KEY_LEN) as u64)?;
         let file = self.disk.open(path, OpenMode::CreateNew).map_err(|error| failed("create", error))?;
         let mut out = Output { file: file.as_ref(), buffer: Vec::new(), offset: 0, sum: Xxh3::new() };
         let put = |out: &mut Output<'_>, bytes: &[u8]| {

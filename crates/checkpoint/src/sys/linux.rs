@@ -41,6 +41,12 @@ pub(crate) fn file_system_kind(path: &Path) -> FileSystemKind {
     }
 }
 
+/// A file system without a size (in memory without a limit, some on the network) has no number of blocks either.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 pub(crate) fn machine_id() -> Option<String> {
     read_line("/etc/machine-id")
 }

@@ -29,6 +29,12 @@ pub(crate) fn file_system_kind(path: &Path) -> FileSystemKind {
     }
 }
 
+/// Not by `statvfs`, whose numbers of blocks have 32 bits here.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statfs(path).ok()?;
+    (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(u64::from(stat.f_bsize)))
+}
+
 pub(crate) fn machine_id() -> Option<String> {
     sysctl_text(c"kern.uuid")
 }

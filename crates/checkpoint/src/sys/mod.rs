@@ -16,7 +16,7 @@ use macos as os;
 #[cfg(windows)]
 use windows as os;
 
-pub(crate) use os::{boot_id, file_system_kind, machine_id, process_start_time, sync_data};
+pub(crate) use os::{boot_id, file_system_kind, free_bytes, machine_id, process_start_time, sync_data};
 #[cfg(unix)]
 pub(crate) use unix::{is_linked, read_at, sync_dir, write_at};
 #[cfg(windows)]

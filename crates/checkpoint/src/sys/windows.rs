@@ -9,7 +9,7 @@ use std::os::windows::fs::FileExt;
 use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
 use windows_sys::Win32::Foundation::{CloseHandle, FILETIME};
-use windows_sys::Win32::Storage::FileSystem::{GetDriveTypeW, GetVolumeInformationW};
+use windows_sys::Win32::Storage::FileSystem::{GetDiskFreeSpaceExW, GetDriveTypeW, GetVolumeInformationW};
 use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_SZ, RegGetValueW};
 use windows_sys::Win32::System::SystemInformation::{GetSystemTimeAsFileTime, GetTickCount64};
 use windows_sys::Win32::System::Threading::{
@@ -71,6 +71,16 @@ pub(crate) fn file_system_kind(path: &Path) -> FileSystemKind {
     };
     let is_refs = got != 0 && text(&name) == "ReFS";
     if is_refs { FileSystemKind::CopyOnWrite } else { FileSystemKind::Local }
+}
+
+/// With the quota of this user, if there is one.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let dir = wide(path);
+    let mut free = 0;
+    let (total, total_free) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: the path ends with a NUL, `free` is a number that may be written, and the other results are not asked for.
+    let got = unsafe { GetDiskFreeSpaceExW(dir.as_ptr(), &raw mut free, total, total_free) };
+    (got != 0).then_some(free)
 }
 
 fn volume_root(path: &Path) -> Option<PathBuf> {

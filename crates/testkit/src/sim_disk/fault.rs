@@ -20,10 +20,21 @@ pub enum Fault {
     Eio,
     /// No space; a write first puts half of its bytes on the disk.
     Enospc,
+    /// No space within a quota; otherwise the same.
+    Edquot,
     /// A signal came in between; nothing was done.
     Eintr,
     /// A write does half of its work and says so; other calls work.
     ShortWrite,
+}
+
+/// How much fits on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// So many bytes, and the disk tells how many are left.
+    Told(u64),
+    /// So many bytes, by a quota that nobody hears of before it binds.
+    Quota(u64),
 }
 
 /// What a failing sync does to the pages that it should have written.
@@ -44,6 +55,10 @@ pub(super) struct Faults {
     pub(super) crash_at: Option<u64>,
     pub(super) plan: Option<FaultPlan>,
     pub(super) sync_failure: SyncFailure,
+    /// How much fits; any amount without it.
+    pub(super) space: Option<Space>,
+    /// Writes that did not fit.
+    pub(super) unfit: u64,
     /// Why nothing may be changed, if so.
     pub(super) refusal: Option<io::ErrorKind>,
 }
@@ -75,11 +90,27 @@ impl Faults {
     }
 }
 
+impl Space {
+    pub(super) fn bytes(self) -> u64 {
+        match self {
+            Self::Told(bytes) | Self::Quota(bytes) => bytes,
+        }
+    }
+
+    pub(super) fn error(self) -> io::Error {
+        match self {
+            Self::Told(_) => io::ErrorKind::StorageFull.into(),
+            Self::Quota(_) => io::ErrorKind::QuotaExceeded.into(),
+        }
+    }
+}
+
 impl Fault {
     pub(super) fn error(self) -> io::Error {
         match self {
             Self::Eio => io::Error::other("input/output error"),
             Self::Enospc => io::ErrorKind::StorageFull.into(),
+            Self::Edquot => io::ErrorKind::QuotaExceeded.into(),
             Self::Eintr => io::ErrorKind::Interrupted.into(),
             Self::ShortWrite => io::ErrorKind::WriteZero.into(),
         }

@@ -37,15 +37,14 @@ impl DiskFile for SimFile {
         }
         let half = &buf[..buf.len().div_ceil(2)];
         match state.faults.next()? {
-            None => state.file_mut(self.id)?.write(buf, offset),
-            Some(Fault::ShortWrite) => return Ok(state.file_mut(self.id)?.write(half, offset)),
-            Some(Fault::Enospc) => {
+            None => state.write_what_fits(self.id, buf, offset),
+            Some(Fault::ShortWrite) => Ok(state.file_mut(self.id)?.write(half, offset)),
+            Some(fault @ (Fault::Enospc | Fault::Edquot)) => {
                 state.file_mut(self.id)?.write(half, offset);
-                return Err(Fault::Enospc.error());
+                Err(fault.error())
             }
-            Some(fault @ (Fault::Eio | Fault::Eintr)) => return Err(fault.error()),
-        };
-        Ok(buf.len())
+            Some(fault @ (Fault::Eio | Fault::Eintr)) => Err(fault.error()),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

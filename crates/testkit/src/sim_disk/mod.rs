@@ -11,7 +11,7 @@ mod file;
 mod images;
 mod state;
 
-pub use fault::{Fault, FaultPlan, SyncFailure};
+pub use fault::{Fault, FaultPlan, Space, SyncFailure};
 pub use images::{ImageLimits, Images};
 
 use cofferdam_checkpoint::{Disk, DiskFile, FileSystemKind, OpenMode};
@@ -60,6 +60,23 @@ impl SimDisk {
     /// What a failing sync does to what it should have written.
     pub fn set_sync_failure(&self, model: SyncFailure) {
         self.lock().faults.sync_failure = model;
+    }
+
+    /// How much fits on the disk from now on; `None` for any amount. Files take whole pages, directories nothing.
+    pub fn set_space(&self, space: Option<Space>) {
+        self.lock().faults.space = space;
+    }
+
+    /// Writes that did not fit, until now.
+    #[must_use]
+    pub fn unfit_writes(&self) -> u64 {
+        self.lock().faults.unfit
+    }
+
+    /// Bytes that the files take.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.lock().used()
     }
 
     /// Refuses every change from now on with this kind of error: `PermissionDenied`, which leaves open files alone, or
@@ -160,5 +177,14 @@ impl Disk for SimDisk {
 
     fn kind(&self, _path: &Path) -> FileSystemKind {
         FileSystemKind::Local
+    }
+
+    /// No call that is counted: it changes nothing and cannot fail.
+    fn free(&self, _path: &Path) -> Option<u64> {
+        let state = self.lock();
+        match state.faults.space? {
+            Space::Told(bytes) => Some(bytes.saturating_sub(state.used())),
+            Space::Quota(_) => None,
+        }
     }
 }

@@ -145,16 +145,41 @@ impl State {
 
     /// Whether a path leads to it.
     pub(super) fn is_linked(&self, id: u64) -> bool {
+        self.linked().any(|at| at == id)
+    }
+
+    /// Bytes that the files take.
+    pub(super) fn used(&self) -> u64 {
+        let pages = |id| match &self.nodes[&id] {
+            Node::File(file) => file.live.len().div_ceil(PAGE) as u64,
+            Node::Dir(_) => 0,
+        };
+        self.linked().map(pages).sum::<u64>() * PAGE as u64
+    }
+
+    /// Writes to a file as much as there is room for, and says how much that was; an error if it was nothing.
+    pub(super) fn write_what_fits(&mut self, id: u64, buf: &[u8], offset: u64) -> io::Result<usize> {
+        let Some(space) = self.faults.space else { return Ok(self.file_mut(id)?.write(buf, offset)) };
+        let has = self.file(id)?.live.len().next_multiple_of(PAGE) as u64;
+        let may_have = has + space.bytes().saturating_sub(self.used()) / PAGE as u64 * PAGE as u64;
+        let fitting = (may_have.saturating_sub(offset) as usize).min(buf.len());
+        self.faults.unfit += u64::from(fitting < buf.len());
+        if fitting == 0 && !buf.is_empty() {
+            return Err(space.error());
+        }
+        Ok(self.file_mut(id)?.write(&buf[..fitting], offset))
+    }
+
+    /// Everything that a path leads to.
+    fn linked(&self) -> impl Iterator<Item = u64> {
         let mut open = vec![ROOT];
-        while let Some(at) = open.pop() {
-            if at == id {
-                return true;
-            }
+        std::iter::from_fn(move || {
+            let at = open.pop()?;
             if let Node::Dir(dir) = &self.nodes[&at] {
                 open.extend(dir.live.values());
             }
-        }
-        false
+            Some(at)
+        })
     }
 
     pub(super) fn file(&self, id: u64) -> io::Result<&File> {
