@@ -64,7 +64,7 @@ impl Publisher {
     }
 }
 
-/// Events of a job from the moment of [`crate::JobHandle::events`] on.
+/// Events of a job, see [`crate::JobHandle::events`].
 ///
 /// A listener that falls more than 1,024 events behind loses the oldest ([`Events::lost`]); outcomes are never lost,
 /// since they are read from the store.

@@ -13,7 +13,7 @@ use cofferdam_pipeline_core::{Key, Keying, Work};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct JobHandle<P: Work> {
     pub(crate) feed: Arc<Feed>,
     pub(crate) codec: Codec,
     pub(crate) plan: ResumePlan,
+    /// Listens since before the first worker was spawned.
+    pub(crate) first_events: Mutex<Option<Events>>,
     pub(crate) processor: PhantomData<fn() -> P>,
 }
 
@@ -43,10 +45,11 @@ impl<P: Work> JobHandle<P> {
         Outcomes::follow(self.job.clone(), self.codec, self.control.shared.clone())
     }
 
-    /// Events from now on.
+    /// Events: the first caller gets them from the beginning of this run, all others from now on.
     #[must_use]
     pub fn events(&self) -> Events {
-        self.control.shared.publisher.subscribe()
+        let first = self.first_events.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| self.control.shared.publisher.subscribe())
     }
 
     /// The job as of a moment ago.

@@ -13,7 +13,9 @@ use crate::{JobControl, JobError, JobHandle, plan, spec, suspects};
 use cofferdam_checkpoint::{CommitEvent, Durability, JobStore, Store, StoreOptions};
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::recorder::SLOTS_MAX;
-use cofferdam_isolation::{ChildExecutor, ChildSettings, Run, ThreadExecutor, ThreadSettings, WorkerProgram};
+use cofferdam_isolation::{
+    ChildExecutor, ChildSettings, Debugging, Run, ThreadExecutor, ThreadSettings, WorkerProgram,
+};
 use cofferdam_pipeline_core::{
     Executor, FailureBudget, ItemSource, Keying, Policy, RetryPolicy, Supervisor, Work, WorkerSink,
 };
@@ -21,7 +23,7 @@ use std::ffi::OsString;
 use std::marker::PhantomData;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The largest item, and the largest output, in bytes.
@@ -78,6 +80,7 @@ pub struct Job<P: Work> {
     store_options: StoreOptions,
     stack_bytes: usize,
     scratch_parent: Option<PathBuf>,
+    debugging: Debugging,
 }
 
 impl<P: Work> Job<P> {
@@ -99,6 +102,7 @@ impl<P: Work> Job<P> {
             store_options: StoreOptions::default(),
             stack_bytes: 8 << 20,
             scratch_parent: None,
+            debugging: Debugging::Off,
         }
     }
 
@@ -240,16 +244,28 @@ impl<P: Work> Job<P> {
         self
     }
 
+    /// For a person with a debugger: one worker, none of the limits on time, and [`crate::EventKind::WorkerSpawned`] says the worker's process
+    /// id before its processor starts. With [`Debugging::Wait`] the worker stops itself until a debugger lets it go on. A worker that is a
+    /// thread ([`Isolation::Thread`]) is debugged with its host and waits for nobody. A cancel waits for the open item, too. Default: [`Debugging::Off`].
+    #[must_use]
+    pub fn debug(mut self, debugging: Debugging) -> Self {
+        self.debugging = debugging;
+        self
+    }
+
     /// Opens the store, compares it with the source and starts. Blocks for that long: a keyed source is read once for its keys.
     ///
     /// # Errors
     /// [`JobError`]; nothing runs then, and no outcome in the store has changed but for what [`OnExisting::Restart`] and
     /// [`OnDifference::Redo`] ask for.
-    pub fn start<S>(self, mut source: S) -> Result<JobHandle<P>, JobError>
+    pub fn start<S>(mut self, mut source: S) -> Result<JobHandle<P>, JobError>
     where
         S: ItemSource<Item = P::Item>,
         P: Run<<P as Work>::Mode>,
     {
+        if self.debugging != Debugging::Off {
+            self.policy = self.policy.for_debugging();
+        }
         let clock = Clock::start();
         let inbox = Arc::new(Inbox::default());
         let lent = Arc::new(Lent::default());
@@ -261,6 +277,7 @@ impl<P: Work> Job<P> {
         let job = Arc::new(job);
         let plan = plan::plan(&mut source, &job, resumed)?;
         let shared = Arc::new(Shared::default());
+        let first_events = Mutex::new(Some(shared.publisher.subscribe()));
         let feed = Feed::new(inbox.clone(), source.keying());
         let driver = Driver {
             supervisor: self.supervisor(),
@@ -289,6 +306,7 @@ impl<P: Work> Job<P> {
             feed,
             codec,
             plan,
+            first_events,
             processor: PhantomData,
         })
     }
@@ -373,6 +391,7 @@ impl<P: Work> Job<P> {
             stack_bytes: self.stack_bytes,
             start_wall_max: self.policy.start_wall_max,
             runtime_dir: None,
+            debugging: self.debugging,
             frame_payload_max: FRAME_PAYLOAD_MAX,
             workspace: Some(lent.clone()),
         }

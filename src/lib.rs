@@ -25,7 +25,7 @@ mod workspace;
 
 pub use cofferdam_checkpoint::{Durability, StoreError, StoreOptions};
 pub use cofferdam_ipc::Codec;
-pub use cofferdam_isolation::{IsolationError, WorkerProgram};
+pub use cofferdam_isolation::{Debugging, IsolationError, WorkerProgram};
 pub use cofferdam_pipeline_core::supervisor::Ended;
 pub use cofferdam_pipeline_core::{
     AsyncProcessor, Concurrent, Context, Event, EventKind, Evidence, Exit, Failure, FailureBudget,

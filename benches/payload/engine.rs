@@ -4,7 +4,7 @@ use crate::PAYLOAD_BYTES;
 use crate::support::case::{Case, Failed, Figure};
 use crate::support::store::{complete, store};
 use cofferdam::{Codec, Context, Failure, Isolation, Job, Processor, StartContext, WorkerProgram};
-use cofferdam_isolation::{ChildExecutor, ChildSettings};
+use cofferdam_isolation::{ChildExecutor, ChildSettings, Debugging};
 use cofferdam_pipeline_core::{
     Assignment, Chunk, ChunkBuilder, Executor, Identities, ItemIndex, KillReason, LeaseId, SlotNumber,
     WorkerEvent, WorkerId,
@@ -62,6 +62,7 @@ impl NoStore {
             slots: 1,
             stack_bytes: 8 << 20,
             start_wall_max: WAIT_MAX,
+            debugging: Debugging::Off,
             runtime_dir: None,
             frame_payload_max: 64 << 20,
             workspace: None,
@@ -70,6 +71,9 @@ impl NoStore {
         let sink = Arc::new(move |_: WorkerId, event| drop(to.send(event)));
         let mut executor = ChildExecutor::new(settings, sink)?;
         executor.spawn(WORKER, SlotNumber(0));
+        let WorkerEvent::Spawned { .. } = events.recv_timeout(WAIT_MAX)? else {
+            return Err("no process".into());
+        };
         match events.recv_timeout(WAIT_MAX)? {
             WorkerEvent::Ready => {}
             other => return Err(format!("the worker is not ready: {other:?}").into()),

@@ -2,7 +2,7 @@
 
 use crate::support::case::{Case, Failed, Figure};
 use cofferdam::{Codec, Context, Failure, Processor, StartContext, WorkerProgram};
-use cofferdam_isolation::{ChildExecutor, ChildSettings};
+use cofferdam_isolation::{ChildExecutor, ChildSettings, Debugging};
 use cofferdam_pipeline_core::{
     Assignment, ChunkBuilder, Executor, Identities, ItemIndex, KillReason, LeaseId, SlotNumber, WorkerEvent,
     WorkerId, entries,
@@ -86,6 +86,7 @@ impl Writing {
             slots: 1,
             stack_bytes: 8 << 20,
             start_wall_max: WAIT_MAX,
+            debugging: Debugging::Off,
             runtime_dir: None,
             frame_payload_max: 1 << 20,
             workspace: None,
@@ -94,6 +95,9 @@ impl Writing {
         let sink = Arc::new(move |_: WorkerId, event| drop(to.send(event)));
         let mut executor = ChildExecutor::new(settings, sink)?;
         executor.spawn(WORKER, SlotNumber(0));
+        let WorkerEvent::Spawned { .. } = events.recv_timeout(WAIT_MAX)? else {
+            return Err("no process".into());
+        };
         match events.recv_timeout(WAIT_MAX)? {
             WorkerEvent::Ready => {}
             other => return Err(format!("the worker is not ready: {other:?}").into()),

@@ -24,6 +24,7 @@ import faulthandler
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -33,6 +34,7 @@ from flight_recorder import PHASE_PANICKED, PHASE_READY, PHASE_STARTING, PHASE_S
 from wire import Channel, HostLost, Violation, entries, push_entry
 
 ROLE_VAR, HOST_PID_VAR, TOKEN_VAR = "COFFERDAM_WORKER", "COFFERDAM_HOST_PID", "COFFERDAM_TOKEN"
+WAIT_VAR = "COFFERDAM_WAIT"
 START, ASSIGN, TAKE_BACK, STOP = 0x01, 0x02, 0x03, 0x04
 READY, REPLIES, FAILED, RETURNED, START_FAILED, STOPPED, SAVE_STATE = range(0x81, 0x88)
 EXIT_STOPPED, EXIT_PANIC, EXIT_START_FAILED, EXIT_HOST_LOST = 0, 101, 102, 103
@@ -353,6 +355,8 @@ def begin(processors):
     host_pid = int(os.environ.pop(HOST_PID_VAR, "0"))
     del os.environ[ROLE_VAR]
     die_with(host_pid)
+    if os.environ.pop(WAIT_VAR, None):
+        os.kill(os.getpid(), signal.SIGSTOP)  # until a debugger lets it go on
     channel = Channel()
     channel.shake_hands(token)
     kind, start, config = channel.receive()

@@ -13,6 +13,8 @@ pub(crate) const ROLE_VAR: &str = "COFFERDAM_WORKER";
 pub(crate) const HOST_PID_VAR: &str = "COFFERDAM_HOST_PID";
 /// The one-time token of the handshake in hexadecimal digits. Removed like [`ROLE_VAR`].
 pub(crate) const TOKEN_VAR: &str = "COFFERDAM_TOKEN";
+/// Says that the worker is to stop itself until a debugger lets it go on. Removed like [`ROLE_VAR`].
+pub(crate) const WAIT_VAR: &str = "COFFERDAM_WAIT";
 /// Names the worker's process tree. It **stays**: descendants inherit it, so that those which left the process group
 /// are found, and so that a job started inside a worker is refused.
 pub(crate) const TREE_VAR: &str = "COFFERDAM_TREE";
@@ -113,7 +115,7 @@ mod tests {
         let spec = include_str!("../../../docs/spec/other-languages.md");
         let rows = spec.lines().filter_map(|line| line.strip_prefix("| `"));
         let documented: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
-        assert_eq!(documented, [ROLE_VAR, HOST_PID_VAR, TOKEN_VAR, TREE_VAR]);
+        assert_eq!(documented, [ROLE_VAR, HOST_PID_VAR, TOKEN_VAR, WAIT_VAR, TREE_VAR]);
     }
 
     #[test]

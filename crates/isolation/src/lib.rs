@@ -15,7 +15,7 @@ mod thread;
 mod worker;
 mod workspace;
 
-pub use child::{ChildExecutor, ChildSettings, WorkerRecord};
+pub use child::{ChildExecutor, ChildSettings, Debugging, WorkerRecord};
 pub use environment::is_inside_worker;
 pub use error::IsolationError;
 pub use orphans::{end_orphans, forget_records};

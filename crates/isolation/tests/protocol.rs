@@ -6,8 +6,12 @@ mod common;
 
 use cofferdam_ipc::{Codec, FrameLimits, FrameSender, Stream};
 use cofferdam_isolation::protocol::{Failed, Message, Ready, Replies, Returned, Stopped};
-use cofferdam_pipeline_core::{Exit, Failure, LeaseId, OpenItem, push_entry_len};
-use common::{Host, Item, assert_blamed_by};
+use cofferdam_isolation::{ChildSettings, Debugging};
+use cofferdam_pipeline_core::{
+    Executor, Exit, Failure, KillReason, LeaseId, OpenItem, WorkerEvent, push_entry_len,
+};
+use common::{Config, Host, Item, assert_blamed_by, settings};
+use std::time::Duration;
 
 #[test]
 fn worker() {
@@ -121,6 +125,18 @@ fn a_flood_of_replies_ends_at_what_was_asked() {
     let end = host.end_of(worker);
     assert_eq!(end.report().exit, Exit::ProtocolViolation("more answers than items".into()));
     assert_eq!(end.answered(), 1);
+}
+
+#[test]
+fn a_debugged_worker_that_has_closed_its_socket_is_not_hurried() {
+    let settings = ChildSettings { debugging: Debugging::Attach, ..settings(&Config::default()) };
+    let mut host = Host::with(settings);
+    let worker = host.ready(0);
+    host.assign(worker, &[Item::CloseSocket { both: false }]);
+    assert!(matches!(host.event().1, WorkerEvent::Lost));
+    assert!(host.event_within(Duration::from_millis(1500)).is_none(), "thrice as long as others get");
+    host.executor.kill(worker, KillReason::JobOver);
+    assert!(matches!(host.event().1, WorkerEvent::Exited(_)));
 }
 
 #[test]

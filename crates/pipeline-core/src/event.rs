@@ -16,6 +16,8 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
+    /// A worker's process exists: which one, and its process id. Its processor has not started.
+    WorkerSpawned(WorkerId, u32),
     /// A worker is ready.
     WorkerReady(WorkerId),
     /// A worker is gone.

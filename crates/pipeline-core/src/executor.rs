@@ -80,6 +80,11 @@ pub struct ExitReport {
 /// What an executor reports about one worker, in order.
 #[derive(Debug)]
 pub enum WorkerEvent {
+    /// Its process exists. Said once, first unless it dies at once, by executors whose workers are processes of this machine.
+    Spawned {
+        /// For people: to look at it, or to attach a debugger.
+        pid: u32,
+    },
     /// The handshake and `Processor::start` are done.
     Ready,
     /// Items completed.

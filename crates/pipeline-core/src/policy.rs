@@ -3,6 +3,9 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+/// Longer than anybody waits, and short enough to be added to a time of any clock.
+const AGES: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// All knobs of the supervisor, with defaults that suit a desktop app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -22,6 +25,9 @@ pub struct Policy {
     pub start_wall_max: Duration,
     /// From the request to stop until the kill.
     pub stop_grace: Duration,
+    /// From the first sign of a worker's death to our kill, if its verdict does not come, and from there to giving it up: its
+    /// place is taken long before, but the end of the job must not wait for ever for a process on a dead network drive.
+    pub verdict_wall_max: Duration,
     /// Attempts after failures that a processor reported.
     pub retry: RetryPolicy,
     /// Crashes of one item before it is quarantined; 2 means one trial alone after the first. At least 1.
@@ -43,6 +49,23 @@ pub struct Policy {
     pub waiting_items_max: u32,
     /// Seeds the jitter of backoffs.
     pub seed: u64,
+}
+
+impl Policy {
+    /// For a person with a debugger: one worker, and none of the limits on time, since whoever stands still is being looked at.
+    #[must_use]
+    pub fn for_debugging(self) -> Self {
+        Self {
+            workers: NonZeroU32::MIN,
+            item_wall_max: None,
+            item_stall_max: None,
+            heartbeat_silence_max: None,
+            start_wall_max: AGES,
+            stop_grace: AGES,
+            verdict_wall_max: AGES,
+            ..self
+        }
+    }
 }
 
 /// Attempts after failures that a processor reported, with exponential backoff and full jitter.
@@ -114,6 +137,7 @@ impl Default for Policy {
             heartbeat_silence_max: Some(Duration::from_secs(60)),
             start_wall_max: Duration::from_secs(60),
             stop_grace: Duration::from_secs(5),
+            verdict_wall_max: Duration::from_secs(10),
             retry: RetryPolicy::default(),
             crashes_max: 2,
             foreign_kills_max: 5,

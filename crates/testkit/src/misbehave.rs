@@ -91,6 +91,11 @@ pub enum Start {
     /// Starts.
     #[default]
     Well,
+    /// Starts after so long.
+    Slow {
+        /// Milliseconds.
+        ms: u64,
+    },
     /// Returns a transient failure.
     Fail,
     /// Aborts.
@@ -114,6 +119,10 @@ impl Processor for Misbehave {
             Start::Well => Ok(Self),
             Start::Fail => Err(Failure::transient("told to fail in start")),
             Start::Abort => abort(),
+            Start::Slow { ms } => {
+                sleep(Duration::from_millis(ms));
+                Ok(Self)
+            }
             Start::Hang => hang(),
         }
     }

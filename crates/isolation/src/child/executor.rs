@@ -3,6 +3,7 @@
 use super::outbound::{Outbound, QUEUE_LEN_MAX};
 use super::session::{self, Session};
 use super::spawner::Spawner;
+use super::waits::Waits;
 use super::worker::Worker;
 use super::{ChildSettings, Shared};
 use crate::IsolationError;
@@ -108,7 +109,8 @@ impl ChildExecutor {
 impl Executor for ChildExecutor {
     fn spawn(&mut self, worker: WorkerId, slot: SlotNumber) {
         self.forget_ended();
-        let worker = Worker::new(worker, slot, self.sink.clone());
+        let worker =
+            Worker::new(worker, slot, Waits::with(self.shared.settings.debugging), self.sink.clone());
         let (queue, queue_out) = sync_channel(QUEUE_LEN_MAX);
         let started = session::start(Session {
             worker: worker.clone(),

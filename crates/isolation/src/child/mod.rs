@@ -10,9 +10,10 @@ mod shared;
 mod spawner;
 mod sweep;
 mod verdict;
+mod waits;
 mod worker;
 
 pub use executor::{ChildExecutor, WorkerRecord};
-pub use settings::ChildSettings;
+pub use settings::{ChildSettings, Debugging};
 use shared::Shared;
 pub(crate) use sweep::forget;

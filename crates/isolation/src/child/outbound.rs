@@ -7,14 +7,11 @@ use cofferdam_ipc::{FrameSender, SendError};
 use cofferdam_pipeline_core::{Assignment, Failure, LeaseId, OpenItem, WorkerEvent, push_entry_len};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Messages that wait for a worker's socket. The supervisor keeps two leases in flight, so hundreds mean that
 /// the worker has stopped reading.
 pub(super) const QUEUE_LEN_MAX: usize = 256;
-
-/// A worker's I/O thread reads at once, whatever the processor does; who has not taken one frame after this long never will.
-const SEND_WALL_MAX: Duration = Duration::from_secs(60);
 
 /// The longest varint before an entry.
 const ENTRY_LEN_MAX: usize = 5;
@@ -38,7 +35,7 @@ pub(super) fn run(
     spawner: &SpawnerHandle,
 ) {
     for message in std::iter::once(first).chain(queue.iter()) {
-        let deadline = Some(crate::clock::now() + SEND_WALL_MAX);
+        let deadline = Some(crate::clock::now() + worker.waits.sending);
         let sent = match &message {
             Outbound::Start(start, config) => send(&mut sender, &**start, config, deadline),
             Outbound::Assign(assignment) => assign(&mut sender, assignment, deadline, worker),

@@ -14,16 +14,13 @@ use crate::sys::{dirs, files, process};
 use crate::workspace;
 use cofferdam_ipc::handshake::{self, Agreement, HandshakeError};
 use cofferdam_ipc::{FrameReceiver, FrameSender, ReadHalf, Stream, WriteHalf};
-use cofferdam_pipeline_core::{Exit, ExitReport, KillReason, TimeLimit};
+use cofferdam_pipeline_core::{Exit, ExitReport, KillReason, TimeLimit, WorkerEvent};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// The worker line is the first thing in `main`: who has not greeted by then is no worker.
-const HANDSHAKE_WALL_MAX: Duration = Duration::from_secs(30);
 
 /// How long the verdict waits for killed descendants to be gone.
 const DESCENDANTS_WAIT_MAX: Duration = Duration::from_millis(500);
@@ -118,6 +115,7 @@ impl Session {
             ))
         });
         let Launched { pid, stdout, stderr } = launched?;
+        self.worker.emit(WorkerEvent::Spawned { pid });
         let output = self.shared.output.add(stdout, stderr).inspect_err(|error| {
             tracing::warn!(worker = %self.worker.id, %error, "its output is not captured");
         });
@@ -165,7 +163,7 @@ impl Session {
         born: Instant,
     ) -> Option<JoinHandle<()>> {
         let start_by = born + self.shared.settings.start_wall_max;
-        let greet_by = start_by.min(born + HANDSHAKE_WALL_MAX);
+        let greet_by = start_by.min(born + self.worker.waits.greeting);
         let agreement =
             match handshake::welcome((&mut reader, &mut writer), &self.shared.terms, Some(greet_by)) {
                 Ok((_, agreement)) => agreement,

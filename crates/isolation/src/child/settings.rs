@@ -8,6 +8,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Whether a person with a debugger is at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Debugging {
+    /// Nobody is.
+    #[default]
+    Off,
+    /// Whoever stands still is being looked at: no wait for a worker ends because of the time it takes.
+    Attach,
+    /// The same, and each worker process stops itself before it does anything, until a debugger lets it go on (on Unix also SIGCONT).
+    Wait,
+}
+
 /// How workers are made.
 #[derive(Clone, Debug)]
 pub struct ChildSettings {
@@ -31,6 +43,8 @@ pub struct ChildSettings {
     pub start_wall_max: Duration,
     /// Where the workers' files go, in a fresh directory below; by default the memory file system, else the temporary directory.
     pub runtime_dir: Option<PathBuf>,
+    /// Whether a person with a debugger is at work.
+    pub debugging: Debugging,
     /// The largest payload of one frame in bytes, either way: no item and no output can be larger.
     pub frame_payload_max: usize,
     /// What the job lends to its workers on disk, if anything.

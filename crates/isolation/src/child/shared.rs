@@ -1,10 +1,10 @@
 //! What all workers of an executor have in common.
 
-use super::ChildSettings;
 use super::oom::OomWatch;
 use super::sweep::{self, Claim};
+use super::{ChildSettings, Debugging};
 use crate::IsolationError;
-use crate::environment::{self, HOST_PID_VAR, ROLE_VAR, TREE_VAR};
+use crate::environment::{self, HOST_PID_VAR, ROLE_VAR, TREE_VAR, WAIT_VAR};
 use crate::program;
 use crate::recorder::RecorderDir;
 use crate::sys::output::OutputIntake;
@@ -65,6 +65,9 @@ impl Shared {
         command.env(ROLE_VAR, self.settings.processor);
         command.env(HOST_PID_VAR, std::process::id().to_string());
         command.env(TREE_VAR, self.mark(worker));
+        if self.settings.debugging == Debugging::Wait {
+            command.env(WAIT_VAR, "1");
+        }
         command.stdin(stdin.into_stdin()).stdout(Stdio::piped()).stderr(Stdio::piped());
         process::prepare(&mut command);
         Ok(command)

@@ -1,6 +1,7 @@
 //! What the threads around one worker share.
 
 use super::verdict::{Findings, LastWords};
+use super::waits::Waits;
 use crate::recorder::HostRecorder;
 use crate::sys::status::RawExit;
 use cofferdam_ipc::StreamControl;
@@ -11,17 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A process that closed its socket without a word is given this long to be seen as ended. Exits are seen within
-/// a millisecond of the socket; the rest is for a loaded machine.
-const LEAVE_GRACE: Duration = Duration::from_millis(500);
-
-/// One that said goodbye may still tear down a large heap or a GPU.
-const GOODBYE_GRACE: Duration = Duration::from_secs(5);
-
 /// One worker as its session, its writer, the spawner and the executor see it.
 pub(super) struct Worker {
     pub(super) id: WorkerId,
     pub(super) slot: SlotNumber,
+    pub(super) waits: Waits,
     sink: WorkerSink,
     state: Mutex<State>,
     changed: Condvar,
@@ -61,10 +56,11 @@ pub(super) struct ProcessName {
 }
 
 impl Worker {
-    pub(super) fn new(id: WorkerId, slot: SlotNumber, sink: WorkerSink) -> Arc<Self> {
+    pub(super) fn new(id: WorkerId, slot: SlotNumber, waits: Waits, sink: WorkerSink) -> Arc<Self> {
         Arc::new(Self {
             id,
             slot,
+            waits,
             sink,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -176,7 +172,8 @@ impl Worker {
     /// Its socket is at its end: it has ended or must do so soon.
     pub(super) fn close(&self) {
         let mut state = self.state();
-        let grace = if state.stopped || state.start_failure.is_some() { GOODBYE_GRACE } else { LEAVE_GRACE };
+        let said_goodbye = state.stopped || state.start_failure.is_some();
+        let grace = if said_goodbye { self.waits.goodbye } else { self.waits.leaving };
         state.leave_by.get_or_insert((crate::clock::now() + grace, grace));
     }
 

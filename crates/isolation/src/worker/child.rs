@@ -55,6 +55,9 @@ struct Worker {
 /// From the first instruction to running threads.
 fn begin(role: &Role, registrations: &[Registration]) -> Result<Worker, Fatal> {
     sys::become_child_of(role.host_pid)?;
+    if role.waits_for_debugger {
+        sys::wait_for_debugger()?;
+    }
     let (mut reader, mut writer) = Stream::take_stdin()?.split();
     let hello = Hello {
         protocol_min: PROTOCOL_MIN,

@@ -1,6 +1,6 @@
 //! What a process learns from its environment about being a worker.
 
-use crate::environment::{HOST_PID_VAR, ROLE_VAR, TOKEN_VAR, variable};
+use crate::environment::{HOST_PID_VAR, ROLE_VAR, TOKEN_VAR, WAIT_VAR, variable};
 use crate::sys::worker as sys;
 use cofferdam_ipc::handshake::Token;
 
@@ -11,6 +11,8 @@ pub(super) struct Role {
     pub(super) host_pid: u32,
     /// What the handshake asks for.
     pub(super) token: Token,
+    /// It stops itself until a debugger lets it go on.
+    pub(super) waits_for_debugger: bool,
 }
 
 impl Role {
@@ -20,10 +22,12 @@ impl Role {
         variable(ROLE_VAR)?;
         let number = text(HOST_PID_VAR).and_then(|pid| pid.parse().ok());
         let token = text(TOKEN_VAR).and_then(|digits| parse_token(&digits));
-        for name in [ROLE_VAR, HOST_PID_VAR, TOKEN_VAR] {
+        let waits_for_debugger = variable(WAIT_VAR).is_some();
+        for name in [ROLE_VAR, HOST_PID_VAR, TOKEN_VAR, WAIT_VAR] {
             sys::remove_var(name);
         }
-        Some(Self { host_pid: number.unwrap_or(0), token: token.unwrap_or(Token([0; 16])) })
+        let token = token.unwrap_or(Token([0; 16]));
+        Some(Self { host_pid: number.unwrap_or(0), token, waits_for_debugger })
     }
 }
 

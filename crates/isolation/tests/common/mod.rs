@@ -6,7 +6,9 @@ mod mischief;
 pub use mischief::{Config, Item, Mischief};
 
 use cofferdam_ipc::Codec;
-use cofferdam_isolation::{ChildExecutor, ChildSettings, Registration, WorkerProgram, worker_entry};
+use cofferdam_isolation::{
+    ChildExecutor, ChildSettings, Debugging, Registration, WorkerProgram, worker_entry,
+};
 use cofferdam_pipeline_core::{
     Assignment, ChunkBuilder, Executor, Exit, ExitReport, Identities, ItemIndex, KillReason, LeaseId,
     OpenItem, OrdinalRun, Processor, ReplyBatch, SlotNumber, WorkerEvent, WorkerId, entries,
@@ -36,6 +38,7 @@ pub fn settings(config: &Config) -> ChildSettings {
         slots: 1,
         stack_bytes: 8 << 20,
         start_wall_max: Duration::from_secs(30),
+        debugging: Debugging::Off,
         runtime_dir: None,
         frame_payload_max: 64 << 20,
         workspace: None,
@@ -56,7 +59,12 @@ impl Host {
     pub fn with(settings: ChildSettings) -> Self {
         let (sender, events) = channel();
         let sender = Mutex::new(sender);
-        let sink = Arc::new(move |worker, event| drop(sender.lock().unwrap().send((worker, event))));
+        let sink = Arc::new(move |worker, event| {
+            // Said of every worker, before everything else; tests/debugging.rs looks at it.
+            if !matches!(event, WorkerEvent::Spawned { .. }) {
+                drop(sender.lock().unwrap().send((worker, event)));
+            }
+        });
         Self { executor: ChildExecutor::new(settings, sink).unwrap(), events, leases: 0 }
     }
 

@@ -236,6 +236,7 @@ impl Supervisor {
         // A worker that had its verdict, or was given up, is gone from the list: whatever it says is fenced.
         let Some(at) = self.workers.iter().position(|worker| worker.id == id) else { return };
         match event {
+            WorkerEvent::Spawned { pid } => turn.emit(EventKind::WorkerSpawned(id, pid)),
             WorkerEvent::Ready => self.became_ready(at, turn),
             WorkerEvent::Replied(batch) => self.replied(at, batch, turn),
             WorkerEvent::Failed { item, failure } => self.failed(at, &item, failure, turn),

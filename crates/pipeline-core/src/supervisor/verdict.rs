@@ -10,10 +10,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// From the first sign of death to our kill, and from a kill to giving a worker up that even a kill cannot end (a dead
-/// network drive): its place is taken long before, but the end of the job must not wait for ever.
-const DYING_MAX: Duration = Duration::from_secs(10);
-
 /// An item that may have ended its worker.
 struct Charged<'a> {
     lease: LeaseId,
@@ -39,6 +35,7 @@ impl Supervisor {
         overdue: Option<Overdue>,
         turn: &mut Turn<'_>,
     ) {
+        let deadline = turn.now + self.policy.verdict_wall_max;
         let worker = &mut self.workers[at];
         if let State::Dying { killed: Some(_), .. } = worker.state {
             return;
@@ -52,7 +49,7 @@ impl Supervisor {
             | KillReason::ProtocolViolation => false,
         };
         let killed = Some(Kill { reason, overdue, lost_before: false });
-        worker.state = State::Dying { killed, deadline: turn.now + DYING_MAX };
+        worker.state = State::Dying { killed, deadline };
         turn.push(Command::Kill(worker.id, reason));
     }
 
@@ -60,18 +57,19 @@ impl Supervisor {
     pub(super) fn lost(&mut self, at: usize, turn: &mut Turn<'_>) {
         let worker = &mut self.workers[at];
         if worker.holds_place() {
-            worker.state = State::Dying { killed: None, deadline: turn.now + DYING_MAX };
+            worker.state = State::Dying { killed: None, deadline: turn.now + self.policy.verdict_wall_max };
         }
     }
 
     /// A worker whose verdict does not come: kill it, or give it up if that was done.
     pub(super) fn dying_too_long(&mut self, at: usize, turn: &mut Turn<'_>) {
+        let max = self.policy.verdict_wall_max;
         let worker = &mut self.workers[at];
         let State::Dying { killed, deadline } = &mut worker.state else { return };
         if killed.is_none() {
-            let reason = KillReason::TimeLimit(TimeLimit::Stop, DYING_MAX);
+            let reason = KillReason::TimeLimit(TimeLimit::Stop, max);
             *killed = Some(Kill { reason, overdue: None, lost_before: true });
-            *deadline = turn.now + DYING_MAX;
+            *deadline = turn.now + max;
             turn.push(Command::Kill(worker.id, reason));
             return;
         }

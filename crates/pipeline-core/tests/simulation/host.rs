@@ -156,6 +156,7 @@ impl World {
             Arc::new(builder.finish(ItemIndex(self.fed), Identities::default()).expect("it has an item"));
         let batch = ReplyBatch { lease, offset: 0, count: 1, outputs: Buffer::default() };
         let events = [
+            WorkerEvent::Spawned { pid: 1 },
             WorkerEvent::Ready,
             WorkerEvent::Replied(batch),
             WorkerEvent::Failed { item: OpenItem { lease, ..OpenItem::default() }, failure: failure.clone() },

@@ -26,10 +26,11 @@ const SEEDS_FOR_ALL_PAIRS: u64 = 5_000;
 const THREADS: usize = 2;
 
 const PHASES: [&str; 6] = ["running", "paused", "draining", "cancelling", "ending", "finished"];
-const INPUTS: [&str; 23] = [
+const INPUTS: [&str; 24] = [
     "fed",
     "source ended",
     "source failed",
+    "spawned",
     "ready",
     "replied",
     "failed",
@@ -55,8 +56,18 @@ const INPUTS: [&str; 23] = [
 /// What the supervisor may think of a worker, and what it may hear of it.
 const WORKERS: [&str; 5] =
     ["worker starting", "worker ready", "worker stopping", "worker dying", "worker gone"];
-const EVENTS: [&str; 9] =
-    ["ready", "replied", "failed", "state saved", "returned", "start failed", "lost", "exited", "observed"];
+const EVENTS: [&str; 10] = [
+    "spawned",
+    "ready",
+    "replied",
+    "failed",
+    "state saved",
+    "returned",
+    "start failed",
+    "lost",
+    "exited",
+    "observed",
+];
 
 /// Where an item may be when it is cancelled.
 const ITEMS: [&str; 5] = ["item to come", "item waiting", "item held", "item cancelled", "item settled"];

@@ -24,7 +24,7 @@ impl World {
             item.failed = true;
         }
         self.fake(worker).violated = true;
-        let event = match self.random.below(8) {
+        let event = match self.random.below(9) {
             0 => WorkerEvent::Ready,
             1 => WorkerEvent::Replied(ReplyBatch { lease, offset, count: 1, outputs: Buffer::from(vec![0]) }),
             2 => {
@@ -34,7 +34,8 @@ impl World {
             3 => WorkerEvent::Returned { lease, from: offset },
             4 => WorkerEvent::StartFailed(Failure::transient("a lie")),
             5 => WorkerEvent::Lost,
-            6 => {
+            6 => WorkerEvent::Spawned { pid: 1 },
+            7 => {
                 let open = vec![OpenItem { lease, offset, ..OpenItem::default() }];
                 return self.input(Input::Observed(worker, Observation { open, ..Observation::default() }));
             }

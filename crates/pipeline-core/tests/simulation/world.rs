@@ -266,7 +266,10 @@ impl World {
             }
             WorkerEvent::Returned { lease, from } => self.release(worker, *lease, *from..u32::MAX),
             WorkerEvent::Exited(report) => self.count_deaths(worker, report),
-            WorkerEvent::StateSaved { .. } | WorkerEvent::StartFailed(_) | WorkerEvent::Lost => {}
+            WorkerEvent::Spawned { .. }
+            | WorkerEvent::StateSaved { .. }
+            | WorkerEvent::StartFailed(_)
+            | WorkerEvent::Lost => {}
         }
         self.input(Input::Worker(worker, event));
     }
@@ -320,6 +323,7 @@ fn name(input: &Input) -> &'static str {
         Input::Fed { .. } => "fed",
         Input::SourceEnded => "source ended",
         Input::SourceFailed(_) => "source failed",
+        Input::Worker(_, WorkerEvent::Spawned { .. }) => "spawned",
         Input::Worker(_, WorkerEvent::Ready) => "ready",
         Input::Worker(_, WorkerEvent::Replied(_)) => "replied",
         Input::Worker(_, WorkerEvent::Failed { .. }) => "failed",

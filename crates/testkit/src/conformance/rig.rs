@@ -42,9 +42,12 @@ impl Rig {
     pub fn new(subject: &Subject, config: &ConformantConfig) -> Self {
         let (sender, events) = channel();
         let sender = Mutex::new(sender);
-        // The test may be over.
         let sink = Arc::new(move |worker, event| {
-            drop(sender.lock().expect("no holder panics").send((worker, event)))
+            // Of processes alone, and of no consequence.
+            if !matches!(event, WorkerEvent::Spawned { .. }) {
+                // The test may be over.
+                drop(sender.lock().expect("no holder panics").send((worker, event)))
+            }
         });
         let mut encoded = Vec::new();
         subject.codec.encode(config, &mut encoded).expect("a config encodes");

@@ -2,8 +2,8 @@
 
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::{
-    ChildExecutor, ChildSettings, Registration, ThreadExecutor, ThreadSettings, WorkerProgram, Workspace,
-    worker_entry,
+    ChildExecutor, ChildSettings, Debugging, Registration, ThreadExecutor, ThreadSettings, WorkerProgram,
+    Workspace, worker_entry,
 };
 use cofferdam_pipeline_core::{Executor, Processor, WorkerSink};
 use cofferdam_testkit::conformance::{Conformant, Subject};
@@ -46,6 +46,7 @@ fn children(codec: Codec, program: WorkerProgram, config: Vec<u8>, sink: WorkerS
         slots: 1,
         stack_bytes: 8 << 20,
         start_wall_max: Duration::from_secs(30),
+        debugging: Debugging::Off,
         runtime_dir: None,
         frame_payload_max: 8 << 20,
         workspace: Some(Place::fresh()),

@@ -25,6 +25,14 @@ pub(crate) fn become_child_of(host_pid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Stops this process until a debugger, or whoever sends SIGCONT, lets it go on.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn wait_for_debugger() -> io::Result<()> {
+    Ok(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?)
+}
+
 /// Blocks nothing and ignores nothing that the host blocks or ignores (a host run by `nohup` ignores SIGHUP, one with a
 /// signal thread blocks what that thread waits for). Handlers do not survive an `exec`; those of the standard library for
 /// stack overflows are this process's own and stay.
