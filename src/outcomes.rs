@@ -3,7 +3,7 @@
 use crate::JobError;
 use crate::shared::Shared;
 use cofferdam_checkpoint::{
-    BlobRef, JobReader, JobStore, OutcomeBody as Body, OutcomeRecord, Store, StoreError, StoreOptions,
+    BlobRef, JobReader, JobStore, OutcomeBodyRef as Body, OutcomeRef, Store, StoreError, StoreOptions,
 };
 use cofferdam_ipc::{Codec, CodecError};
 use cofferdam_pipeline_core::{Evidence, Key, OutcomeKind};
@@ -103,53 +103,57 @@ impl<T: DeserializeOwned> Outcomes<T> {
         let records = Some(job.outcomes(0));
         Ok(Self { job: Journal::Read(job), codec, records, shared: None, output: PhantomData })
     }
-
-    fn next_record(&mut self) -> Option<Result<OutcomeRecord, StoreError>> {
-        let records = self.records.as_mut()?;
-        loop {
-            // Taken before the read, so that nothing that comes during it is waited for in vain.
-            let durable = self.shared.as_ref().map_or(0, |shared| shared.durable());
-            if let Some(record) = records.next() {
-                return Some(record);
-            }
-            if !self.shared.as_ref()?.wait_for_durable(durable) {
-                return None;
-            }
-        }
-    }
-
-    fn decode(&self, record: OutcomeRecord) -> Result<Outcome<T>, OutcomeError> {
-        let OutcomeRecord { lsn, key, attempts, kind, body, .. } = record;
-        let body = match body {
-            Body::Blob(blob) => Body::Output(self.job.read_blob(&blob)?),
-            Body::Output(_) | Body::Evidence(_) => body,
-        };
-        let result = match (kind, body) {
-            (OutcomeKind::Completed, Body::Output(bytes)) => match self.codec.decode(&bytes) {
-                Ok(output) => OutcomeResult::Completed(output),
-                Err(source) => {
-                    return Err(OutcomeError::Decode { key, wanted: std::any::type_name::<T>(), source });
-                }
-            },
-            (OutcomeKind::Failed, Body::Evidence(evidence)) => OutcomeResult::Failed(evidence),
-            (OutcomeKind::Quarantined, Body::Evidence(evidence)) => OutcomeResult::Quarantined(evidence),
-            (OutcomeKind::Cancelled, _) => OutcomeResult::Cancelled,
-            (_, _) => unreachable!("the store keeps kind and body together"),
-        };
-        Ok(Outcome { lsn, key, attempts, result })
-    }
 }
 
 impl<T: DeserializeOwned> Iterator for Outcomes<T> {
     type Item = Result<Outcome<T>, OutcomeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.next_record()? {
-            Ok(record) => Some(self.decode(record)),
-            Err(error) => {
-                self.records = None; // nothing behind it can be relied on
-                Some(Err(error.into()))
+        let records = self.records.as_mut()?;
+        loop {
+            // Taken before the read, so that nothing that comes during it is waited for in vain.
+            let durable = self.shared.as_ref().map_or(0, |shared| shared.durable());
+            match records.lend_next() {
+                Some(Ok(record)) => return Some(decode(&self.job, self.codec, record)),
+                Some(Err(error)) => {
+                    self.records = None; // nothing behind it can be relied on
+                    return Some(Err(error.into()));
+                }
+                None => {}
+            }
+            if !self.shared.as_ref()?.wait_for_durable(durable) {
+                return None;
             }
         }
     }
+}
+
+fn decode<T: DeserializeOwned>(
+    job: &Journal,
+    codec: Codec,
+    record: OutcomeRef<'_>,
+) -> Result<Outcome<T>, OutcomeError> {
+    let OutcomeRef { lsn, key, attempts, kind, body, .. } = record;
+    let key = key.to_key();
+    let blob;
+    let body = match body {
+        Body::Blob(at) => {
+            blob = job.read_blob(&at)?;
+            Body::Output(&blob)
+        }
+        Body::Output(_) | Body::Evidence(_) => body,
+    };
+    let result = match (kind, body) {
+        (OutcomeKind::Completed, Body::Output(bytes)) => match codec.decode(bytes) {
+            Ok(output) => OutcomeResult::Completed(output),
+            Err(source) => {
+                return Err(OutcomeError::Decode { key, wanted: std::any::type_name::<T>(), source });
+            }
+        },
+        (OutcomeKind::Failed, Body::Evidence(evidence)) => OutcomeResult::Failed(*evidence),
+        (OutcomeKind::Quarantined, Body::Evidence(evidence)) => OutcomeResult::Quarantined(*evidence),
+        (OutcomeKind::Cancelled, _) => OutcomeResult::Cancelled,
+        (_, _) => unreachable!("the store keeps kind and body together"),
+    };
+    Ok(Outcome { lsn, key, attempts, result })
 }

@@ -76,7 +76,8 @@ impl Reopen {
         let began = Instant::now();
         let job = open_store(crashed.path())?.open_job(NAME)?;
         let mut read = 0;
-        for outcome in job.outcomes(0) {
+        let mut outcomes = job.outcomes(0);
+        while let Some(outcome) = outcomes.lend_next() {
             black_box(outcome?);
             read += 1;
         }

@@ -4,7 +4,9 @@ use crate::format::record::{Item, put_completed, put_completed_blob, put_complet
 use crate::index::{AlreadyDone, Index, Undo};
 use crate::limits::OUTPUT_INLINE_MAX;
 use crate::{BlobRef, KeyRef, StoreError};
-use cofferdam_pipeline_core::{Evidence, Fingerprint, Identities, Key, OutcomeKind, entries};
+use cofferdam_pipeline_core::{
+    Evidence, Fingerprint, Identities, Key, OutcomeKind, entries, split_first_entry,
+};
 use std::ops::Range;
 
 /// Outcomes that are committed under one ticket. It borrows what it holds: nothing is copied before it is submitted.
@@ -184,8 +186,7 @@ impl<'a> Batch<'a> {
         let mut run = (first, 0u32, bytes);
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (entry, others) = split_entries(rest, 1)?;
-            let output = entries(entry).next().and_then(Result::ok).ok_or(StoreError::MalformedBatch)?;
+            let (output, others) = split_first_entry(rest).ok_or(StoreError::MalformedBatch)?;
             if output.len() > OUTPUT_INLINE_MAX {
                 self.push_run(run.0, run.1, attempts, &run.2[..run.2.len() - rest.len()]);
                 let item = Item { key: KeyRef::Ordinal(ordinal), fingerprint: None };
@@ -343,11 +344,9 @@ fn evidence_len(evidence: &Evidence) -> usize {
 
 /// Splits after `count` entries.
 fn split_entries(bytes: &[u8], count: u32) -> Result<(&[u8], &[u8]), StoreError> {
-    let mut walk = entries(bytes);
-    let mut last: Option<&[u8]> = None;
+    let mut rest = bytes;
     for _ in 0..count {
-        last = Some(walk.next().and_then(Result::ok).ok_or(StoreError::MalformedBatch)?);
+        (_, rest) = split_first_entry(rest).ok_or(StoreError::MalformedBatch)?;
     }
-    let end = last.map_or(0, |entry| entry.as_ptr() as usize + entry.len() - bytes.as_ptr() as usize);
-    Ok(bytes.split_at(end))
+    Ok(bytes.split_at(bytes.len() - rest.len()))
 }

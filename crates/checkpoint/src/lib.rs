@@ -43,6 +43,7 @@ mod job;
 mod job_reader;
 mod journal;
 mod keyed;
+mod lent_frame;
 mod limits;
 mod ours;
 mod outcomes;
@@ -73,6 +74,6 @@ pub use staging::StagedFile;
 pub use store::{Store, StoreOptions};
 pub use types::{
     AddedItem, BlobRef, CommitEvent, Counts, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,
-    OutcomeBody, OutcomeRecord, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
+    OutcomeBody, OutcomeBodyRef, OutcomeRecord, OutcomeRef, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
 };
 pub use verify::{Finding, JobReport};

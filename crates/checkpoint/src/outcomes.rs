@@ -2,16 +2,14 @@
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DamageKind;
-use crate::format::evidence;
+use crate::format::bytes::Malformed;
 use crate::format::frame::TYPE_RECORDS;
-use crate::format::record::{Item, Record, records};
 use crate::format::segment::{FRAMES_START, file_name};
 use crate::index::Standing;
 use crate::journal::chain::Chain;
-use crate::journal::reader::{Frame, FrameReader};
-use crate::{KeyRef, OutcomeBody, OutcomeRecord, StoreError};
-use cofferdam_pipeline_core::{Fingerprint, Key, OutcomeKind, entries};
-use std::collections::VecDeque;
+use crate::journal::reader::FrameReader;
+use crate::lent_frame::LentFrame;
+use crate::{KeyRef, OutcomeRecord, OutcomeRef, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +28,7 @@ pub(crate) trait View: Send + Sync {
 
 /// Durable outcomes in order of their lsn, without those that a later one supersedes.
 ///
+/// [`Self::lend_next`] lends each from the frame that was read, whose checksum was right; as an iterator it copies each.
 /// Not fused: `None` means that there are no more *yet*. Asked again after more commits, it goes on.
 pub struct Outcomes {
     disk: Arc<dyn Disk>,
@@ -40,13 +39,20 @@ pub struct Outcomes {
     after: u64,
     chain: Chain,
     cursor: Option<Cursor>,
-    ready: VecDeque<OutcomeRecord>,
+    /// What is left of the cursor's last frame.
+    lent: LentFrame,
     has_failed: bool,
 }
 
 struct Cursor {
     position: usize,
     reader: FrameReader,
+}
+
+impl Cursor {
+    fn corrupt(&self, at: u64, what: DamageKind, after: u64) -> StoreError {
+        StoreError::corrupt(self.reader.path(), at, what, after + 1)
+    }
 }
 
 impl Outcomes {
@@ -60,7 +66,7 @@ impl Outcomes {
             after,
             chain,
             cursor: None,
-            ready: VecDeque::new(),
+            lent: LentFrame::default(),
             has_failed: false,
         }
     }
@@ -75,21 +81,47 @@ impl Outcomes {
     /// The lsn of the last outcome that was given, or passed over.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.ready.front().map_or(self.after, |next| next.lsn - 1)
+        self.after
     }
 
-    fn advance(&mut self) -> Result<Option<OutcomeRecord>, StoreError> {
-        loop {
-            if let Some(outcome) = self.ready.pop_front() {
-                return Ok(Some(outcome));
-            }
-            if !self.read_frame()? {
-                return Ok(None);
+    /// The next outcome, lent from the frame that was read, whose checksum was right. After an error there is none.
+    ///
+    /// # Errors
+    /// Those of reading, and [`StoreError::Corrupt`].
+    pub fn lend_next(&mut self) -> Option<Result<OutcomeRef<'_>, StoreError>> {
+        if self.has_failed {
+            return None;
+        }
+        match self.find() {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                self.has_failed = true;
+                return Some(Err(error));
             }
         }
+        let cursor = self.cursor.as_ref().expect("what was found is in its frame");
+        let Ok(outcome) = self.lent.lend(cursor.reader.body()) else {
+            self.has_failed = true;
+            return Some(Err(cursor.corrupt(self.lent.at(), DamageKind::Records, self.after)));
+        };
+        self.after = outcome.lsn;
+        Some(Ok(outcome))
+    }
+
+    /// Whether there is an outcome to lend.
+    fn find(&mut self) -> Result<bool, StoreError> {
+        while !self.lent.has_next() {
+            self.after = self.after.max(self.lent.last());
+            if !self.read_frame()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads the next frame that holds something wanted; false at the durable end.
+    #[inline(never)] // once in many outcomes
     fn read_frame(&mut self) -> Result<bool, StoreError> {
         loop {
             match self.read_frame_of_chain() {
@@ -144,53 +176,34 @@ impl Outcomes {
             if at >= end {
                 return Ok(Step::End);
             }
-            let damaged = StoreError::corrupt(cursor.reader.path(), at, DamageKind::Frame, self.after + 1);
-            let header = cursor.reader.peek_header()?.ok_or_else(|| damaged.clone())?;
+            let Some(header) = cursor.reader.peek_header()? else {
+                return Err(cursor.corrupt(at, DamageKind::Frame, self.after));
+            };
             let last = header.first_lsn + u64::from(header.count) - 1;
             if header.kind != TYPE_RECORDS || header.count == 0 || last <= self.after {
                 cursor.reader.skip(&header);
                 continue;
             }
-            let frame = cursor.reader.next_frame()?.ok_or(damaged)?;
-            let ready = self.decode(&frame)?;
-            self.after = last;
-            if !ready.is_empty() {
-                self.ready = ready;
+            let Some(frame) = cursor.reader.next_frame()? else {
+                return Err(cursor.corrupt(at, DamageKind::Frame, self.after));
+            };
+            let (view, skip_gone) = (&self.view, self.skip_gone);
+            let wanted = |keyed: &[(KeyRef<'_>, u64)]| {
+                let standing = view.standing(keyed).into_iter();
+                standing
+                    .map(|standing| {
+                        standing == Standing::Current || (standing == Standing::Gone && !skip_gone)
+                    })
+                    .collect()
+            };
+            if let Err(Malformed) = self.lent.begin(&frame, self.after, wanted) {
+                return Err(cursor.corrupt(at, DamageKind::Records, self.after));
+            }
+            if self.lent.has_next() {
                 return Ok(Step::Outcomes);
             }
+            self.after = last;
         }
-    }
-
-    fn decode(&self, frame: &Frame<'_>) -> Result<VecDeque<OutcomeRecord>, StoreError> {
-        let malformed = || StoreError::corrupt(&self.dir, frame.offset, DamageKind::Records, self.after + 1);
-        let mut lsn = frame.header.first_lsn;
-        let mut found = Vec::new();
-        for record in records(frame.body) {
-            let record = record.map_err(|_| malformed())?;
-            push(&record, lsn, self.after, &mut found).ok_or_else(malformed)?;
-            lsn += u64::from(record.outcomes());
-        }
-        let keyed: Vec<_> = found
-            .iter()
-            .filter_map(|outcome| match &outcome.key {
-                Key::Ordinal(_) => None,
-                Key::Bytes(bytes) => Some((KeyRef::Bytes(bytes), outcome.lsn)),
-            })
-            .collect();
-        if keyed.is_empty() {
-            return Ok(found.into());
-        }
-        let mut standing = self.view.standing(&keyed).into_iter();
-        drop(keyed);
-        found.retain(|outcome| match outcome.key {
-            Key::Ordinal(_) => true,
-            Key::Bytes(_) => match standing.next().expect("one for each outcome with a key") {
-                Standing::Current => true,
-                Standing::Superseded => false,
-                Standing::Gone => !self.skip_gone,
-            },
-        });
-        Ok(found.into())
     }
 
     fn open(&self, position: usize, offset: u64) -> Result<Cursor, StoreError> {
@@ -218,54 +231,6 @@ impl Iterator for Outcomes {
     type Item = Result<OutcomeRecord, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.has_failed {
-            return None;
-        }
-        let next = self.advance();
-        self.has_failed = next.is_err();
-        next.transpose()
+        self.lend_next().map(|outcome| outcome.map(OutcomeRef::into_record))
     }
-}
-
-/// Adds the outcomes of a record that come after `after`; `None` when it is malformed.
-fn push(record: &Record<'_>, lsn: u64, after: u64, out: &mut Vec<OutcomeRecord>) -> Option<()> {
-    let mut one = |item: &Item<'_>, kind, attempts, step, body| {
-        if lsn > after {
-            let (key, fingerprint): (Key, Option<Fingerprint>) = (item.key.to_key(), item.fingerprint);
-            out.push(OutcomeRecord { lsn, key, fingerprint, kind, attempts, step, body });
-        }
-    };
-    match *record {
-        Record::CompletedRun { first, count, attempts, step, entries: bytes } => {
-            let mut outputs = entries(bytes);
-            for i in 0..u64::from(count) {
-                let output = outputs.next()?.ok()?;
-                if lsn + i > after {
-                    out.push(OutcomeRecord {
-                        lsn: lsn + i,
-                        key: Key::Ordinal(first + i),
-                        fingerprint: None,
-                        kind: OutcomeKind::Completed,
-                        attempts,
-                        step,
-                        body: OutcomeBody::Output(output.to_vec()),
-                    });
-                }
-            }
-            return outputs.next().is_none().then_some(());
-        }
-        Record::Completed { ref item, attempts, step, output } => {
-            one(item, OutcomeKind::Completed, attempts, step, OutcomeBody::Output(output.to_vec()));
-        }
-        Record::CompletedBlob { ref item, attempts, step, blob } => {
-            one(item, OutcomeKind::Completed, attempts, step, OutcomeBody::Blob(blob));
-        }
-        Record::SetAside { ref item, kind, attempts, step, evidence: bytes } => {
-            let evidence = evidence::decode(bytes).ok()?;
-            one(item, kind, attempts, step, OutcomeBody::Evidence(evidence));
-        }
-        Record::Note { .. } | Record::LeaseStarted { .. } => {}
-        Record::SavedState { .. } | Record::Added { .. } | Record::Other => {}
-    }
-    Some(())
 }

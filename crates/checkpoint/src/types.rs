@@ -271,6 +271,50 @@ pub enum OutcomeBody {
     Evidence(Evidence),
 }
 
+/// An outcome that is borrowed from who reads it, field by field an [`OutcomeRecord`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeRef<'a> {
+    /// Its number: outcomes are numbered from 1 without gaps.
+    pub lsn: u64,
+    /// The item.
+    pub key: KeyRef<'a>,
+    /// The item's input.
+    pub fingerprint: Option<Fingerprint>,
+    /// How it ended.
+    pub kind: OutcomeKind,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// The step of a chain, 0 for now.
+    pub step: u32,
+    /// Output or evidence.
+    pub body: OutcomeBodyRef<'a>,
+}
+
+/// What a borrowed outcome carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutcomeBodyRef<'a> {
+    /// An encoded output.
+    Output(&'a [u8]),
+    /// An output too large for the journal: [`crate::JobStore::read_blob`].
+    Blob(BlobRef),
+    /// Why the item was set aside; boxed, since it is rare and large.
+    Evidence(Box<Evidence>),
+}
+
+impl OutcomeRef<'_> {
+    /// The outcome, owned.
+    #[must_use]
+    pub fn into_record(self) -> OutcomeRecord {
+        let Self { lsn, key, fingerprint, kind, attempts, step, body } = self;
+        let body = match body {
+            OutcomeBodyRef::Output(output) => OutcomeBody::Output(output.to_vec()),
+            OutcomeBodyRef::Blob(blob) => OutcomeBody::Blob(blob),
+            OutcomeBodyRef::Evidence(evidence) => OutcomeBody::Evidence(*evidence),
+        };
+        OutcomeRecord { lsn, key: key.to_key(), fingerprint, kind, attempts, step, body }
+    }
+}
+
 /// What the driver hears about its commits, from whichever thread wrote them: return soon and call nothing that blocks.
 #[derive(Clone, Debug)]
 pub enum CommitEvent {

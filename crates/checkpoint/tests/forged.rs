@@ -17,10 +17,18 @@ fn crc(bytes: &[u8]) -> u32 {
 
 /// A frame of one output at `offset`; `count` is what its header says.
 fn frame(segment: &[u8], offset: usize, first_lsn: u64, count: u32, undurable: u32) -> Vec<u8> {
-    let (epoch, salt, seq) = (&segment[64..72], &segment[72..80], &segment[56..64]);
     let output = entries(&[b"forged"]);
-    let mut body = vec![1, 77, 1, 1, output.len() as u8];
-    body.extend_from_slice(&output);
+    let body = [&[1, 77, 1, 1, output.len() as u8][..], &output].concat();
+    seal(segment, offset, (first_lsn, count, undurable), &body)
+}
+
+fn seal(
+    segment: &[u8],
+    offset: usize,
+    (first_lsn, count, undurable): (u64, u32, u32),
+    body: &[u8],
+) -> Vec<u8> {
+    let (epoch, salt, seq) = (&segment[64..72], &segment[72..80], &segment[56..64]);
     let mut header = (crc(salt) | 1).to_le_bytes().to_vec();
     header.extend_from_slice(&(body.len() as u32).to_le_bytes());
     header.extend_from_slice(&first_lsn.to_le_bytes());
@@ -30,8 +38,8 @@ fn frame(segment: &[u8], offset: usize, first_lsn: u64, count: u32, undurable: u
     let seed = crc(&[salt, epoch, seq].concat());
     let sum = crc(&[&seed.to_le_bytes()[..], &(offset as u64).to_le_bytes(), &header].concat());
     header.extend_from_slice(&sum.to_le_bytes());
-    let body_crc = crc(&[&sum.to_le_bytes()[..], &body].concat());
-    [header, body, body_crc.to_le_bytes().to_vec()].concat()
+    let body_crc = crc(&[&sum.to_le_bytes()[..], body].concat());
+    [&header[..], body, &body_crc.to_le_bytes()].concat()
 }
 
 /// A job with three outcomes whose session did not end, its segment, and where the next frame would go.
@@ -66,6 +74,27 @@ fn open_with(first_lsn: u64, count: u32, undurable: u32) -> Result<u64, DamageKi
 #[test]
 fn a_frame_forged_by_the_spec_is_taken_for_a_frame() {
     assert_eq!(open_with(4, 1, 0), Ok(4));
+}
+
+#[test]
+fn a_run_of_fewer_or_more_outputs_than_it_says_ends_what_is_read_with_the_damage() {
+    // Three outputs are claimed: two and a piece of one follow, or four. What came before is read, and nothing behind.
+    for outputs in [&[1, b'a', 1, b'b', 9][..], &[0, 0, 0, 0]] {
+        let (disk, path, mut content, end) = journal();
+        let body = [&[1, 77, 3, 1, outputs.len() as u8], outputs].concat();
+        let forged = seal(&content, end, (4, 3, 0), &body);
+        content[end..end + forged.len()].copy_from_slice(&forged);
+        disk.poke(&path, content).unwrap();
+        let job = open_store(&disk).unwrap().open_job(JOB).unwrap();
+
+        let mut outcomes = job.outcomes(0);
+        let read: Vec<_> = outcomes.by_ref().take_while(Result::is_ok).map(Result::unwrap).collect();
+
+        assert_eq!(read.len(), 5);
+        assert!(outcomes.next().is_none());
+        let told = job.outcomes(5).find_map(Result::err).unwrap();
+        assert!(matches!(told, StoreError::Corrupt(damage) if damage.what == DamageKind::Records));
+    }
 }
 
 #[test]

@@ -166,6 +166,14 @@ pub fn entries(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], EntryError>> 
     })
 }
 
+/// The first entry of `bytes` and what follows it; `None` when there is none, or a malformed one.
+#[must_use]
+pub fn split_first_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut at = 0;
+    let entry = read_entry(bytes, &mut at)?;
+    Some((entry, &bytes[at..]))
+}
+
 fn read_entry<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     let mut len = 0u64;
     for shift in (0..35).step_by(7) {

@@ -24,7 +24,7 @@ mod time;
 mod work;
 
 pub use buffer::{Buffer, BufferPool};
-pub use chunk::{Chunk, ChunkBuilder, EntryError, entries, push_entry_len};
+pub use chunk::{Chunk, ChunkBuilder, EntryError, entries, push_entry_len, split_first_entry};
 pub use context::{Context, Instrument, Interrupted, NoScratch, StartContext, StateTooLong};
 pub use event::{Event, EventKind};
 pub use executor::{

@@ -1,6 +1,8 @@
 //! Chunks and entries.
 
-use cofferdam_pipeline_core::{Chunk, ChunkBuilder, Identities, ItemIndex, entries, push_entry_len};
+use cofferdam_pipeline_core::{
+    Chunk, ChunkBuilder, Identities, ItemIndex, entries, push_entry_len, split_first_entry,
+};
 use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 
@@ -121,4 +123,19 @@ fn a_length_that_does_not_end_or_exceeds_the_bytes_is_malformed() {
     let mut two = vec![1, 9, 200];
     push_entry_len(&mut two, 1 << 20);
     assert_eq!(entries(&two).nth(1).unwrap().unwrap_err().at, 2);
+}
+
+#[test]
+fn splitting_off_the_first_entry_again_and_again_gives_what_the_walk_over_all_gives() {
+    for bytes in [&[][..], &[0], &[1, 7, 0, 2, 8, 9], &[1, 7, 3, 8], &[0x80], &[2, 1]] {
+        let mut rest = bytes;
+        let mut split = Vec::new();
+        while let Some((entry, others)) = split_first_entry(rest) {
+            split.push(entry);
+            rest = others;
+        }
+        let walked: Vec<_> = entries(bytes).collect();
+        assert_eq!(split, walked.iter().filter_map(|entry| entry.ok()).collect::<Vec<_>>());
+        assert_eq!(rest.is_empty(), walked.iter().all(Result::is_ok));
+    }
 }
