@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 /// [`io::ErrorKind::TimedOut`] once it has passed.
 pub(crate) fn remaining(deadline: Option<Instant>) -> io::Result<Option<Duration>> {
     let Some(deadline) = deadline else { return Ok(None) };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "waits on the operating system need the real clock, here only"
-    )]
-    let now = Instant::now();
-    match deadline.checked_duration_since(now) {
+    match deadline.checked_duration_since(now()) {
         Some(left) if !left.is_zero() => Ok(Some(left)),
         _ => Err(io::ErrorKind::TimedOut.into()),
     }
+}
+
+/// Now, on the monotonic clock.
+#[expect(clippy::disallowed_methods, reason = "waits on the operating system need the real clock, here only")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }

@@ -14,6 +14,9 @@ mod codec;
 mod deadline;
 mod decoder;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
+pub mod fuzzing;
 pub mod handshake;
 mod receiver;
 mod sender;

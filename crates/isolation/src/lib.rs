@@ -6,6 +6,9 @@ mod child;
 mod clock;
 mod environment;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
+pub mod fuzzing;
 mod orphans;
 mod program;
 pub mod protocol;

@@ -1,6 +1,8 @@
 //! Workers that are child processes.
 
 mod executor;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inbound;
 mod oom;
 mod outbound;

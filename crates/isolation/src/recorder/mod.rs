@@ -4,6 +4,8 @@
 //! it and stores words. A worker that truncates the file or scribbles on it can mislead its host but not fault it. A
 //! second file, the control page, goes the other way: the host only writes it, the worker only reads it.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod host;
 pub mod layout;
 mod reader;

@@ -2,7 +2,7 @@
 
 use super::link::SocketLink;
 use super::role::Role;
-use super::{Items, Lease, Left, Registration, Saved, Session, SessionSettings, panics};
+use super::{Items, Lease, Left, Link, Registration, Saved, Session, SessionSettings, panics};
 use crate::program::own_build_id;
 use crate::protocol::{Assign, Message, Start, Stop, TakeBack, exit_code};
 use crate::recorder::Recorder;
@@ -84,14 +84,14 @@ fn begin(role: &Role, registrations: &[Registration]) -> Result<Worker, Fatal> {
     match find(registrations, &start) {
         Ok(registration) => spawn_processor(registration, session.clone(), config, &start)?,
         Err(failure) => {
-            session.with_link(|link| super::Link::start_failed(link, failure))?;
+            session.with_link(|link| Link::start_failed(link, failure))?;
             sys::exit_now(exit_code::START_FAILED)
         }
     }
     Ok(Worker { receiver, session })
 }
 
-fn settings(start: &Start, agreement: &Agreement) -> SessionSettings {
+pub(super) fn settings(start: &Start, agreement: &Agreement) -> SessionSettings {
     SessionSettings {
         slot: SlotNumber(start.slot),
         slots: start.slots,
@@ -103,7 +103,7 @@ fn settings(start: &Start, agreement: &Agreement) -> SessionSettings {
     }
 }
 
-fn find(registrations: &[Registration], start: &Start) -> Result<Registration, Failure> {
+pub(super) fn find(registrations: &[Registration], start: &Start) -> Result<Registration, Failure> {
     let Some(found) = registrations.iter().find(|registration| registration.name == start.processor) else {
         let known: Vec<_> = registrations.iter().map(|registration| registration.name).collect();
         return Err(Failure::fatal(format!(
@@ -189,17 +189,27 @@ impl Worker {
         loop {
             let mut payload = buffers.take();
             let received = self.receiver.recv(&mut payload, None)?;
-            match received.kind {
-                Assign::KIND => drop(self.session.assign(lease(decode(&received)?, payload))?),
-                TakeBack::KIND => {
-                    let TakeBack { lease } = decode(&received)?;
-                    self.session.take_back(LeaseId(lease))?;
-                }
-                Stop::KIND => self.session.stop(),
-                kind => return Err(format!("the host sent a message of unknown kind {kind:#04x}").into()),
-            }
+            take(&self.session, &received, payload)?;
         }
     }
+}
+
+/// Does what one message of the host asks for.
+pub(super) fn take<L: Link>(
+    session: &Session<L>,
+    received: &Received<'_>,
+    payload: Buffer,
+) -> Result<(), Fatal> {
+    match received.kind {
+        Assign::KIND => drop(session.assign(lease(decode(received)?, payload))?),
+        TakeBack::KIND => {
+            let TakeBack { lease } = decode(received)?;
+            session.take_back(LeaseId(lease))?;
+        }
+        Stop::KIND => session.stop(),
+        kind => return Err(format!("the host sent a message of unknown kind {kind:#04x}").into()),
+    }
+    Ok(())
 }
 
 fn lease(assign: Assign, payload: Buffer) -> Lease {
@@ -212,7 +222,7 @@ fn lease(assign: Assign, payload: Buffer) -> Lease {
     }
 }
 
-fn decode<M: Message>(received: &Received<'_>) -> Result<M, Fatal> {
+pub(super) fn decode<M: Message>(received: &Received<'_>) -> Result<M, Fatal> {
     if received.kind != M::KIND {
         return Err(format!("the host sent a message of kind {:#04x} out of turn", received.kind).into());
     }

@@ -7,6 +7,8 @@ mod child;
 mod concurrent;
 mod desk;
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod lease;
 mod link;
 mod panics;

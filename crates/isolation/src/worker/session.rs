@@ -312,7 +312,7 @@ impl<L: Link> Session<L> {
     }
 
     /// One lease. For each item: one uncontended lock, a few stores, no system call, no clock.
-    fn work_off<P: Processor>(
+    pub(super) fn work_off<P: Processor>(
         &self,
         processor: &mut P,
         lease: &Lease,
