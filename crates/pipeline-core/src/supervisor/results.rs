@@ -162,16 +162,14 @@ impl Supervisor {
             Addressed::Stranger => return self.violate(at, turn),
         };
         let lease = &mut self.workers[at].leases[lease_at];
-        // All of them may be under way in other slots: then none is given back.
+        // Whoever gives nothing back may name any offset beyond the lease: it has forgotten how long that was.
         let from = from.min(lease.len);
         if lease.take_back != TakeBack::Asked || !lease.is_untouched_from(from) {
             return self.violate(at, turn);
         }
         lease.take_back = TakeBack::Answered;
-        if from < lease.len {
-            let (chunk, given_up) = (lease.chunk.clone(), lease.give_up(from, &BTreeSet::new()));
-            self.take_in(&chunk, given_up, turn);
-        }
+        let (chunk, given_up) = (lease.chunk.clone(), lease.give_up(from, &BTreeSet::new()));
+        self.take_in(&chunk, given_up, turn);
         self.interrupt_cancelled(at, lease_at, turn);
         self.close_if_settled(at, lease_at);
     }

@@ -11,6 +11,9 @@ use cofferdam_pipeline_core::{
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a worker is stopped whose standing still shows nowhere.
+const UNNOTICED: Duration = Duration::from_millis(300);
+
 impl World {
     pub fn feed(&mut self) {
         if self.source_told {
@@ -50,9 +53,9 @@ impl World {
     pub fn sample(&mut self) {
         self.after(SAMPLE_EVERY, Event::Sample);
         let running = self.workers.iter().filter(|(_, fake)| fake.life == Life::Running);
-        let looks: Vec<_> = running.map(|(&worker, fake)| (worker, fake.recorder())).collect();
-        for (worker, open) in looks {
-            self.input(Input::Observed(worker, Observation { open, ..Observation::default() }));
+        let looks: Vec<_> = running.map(|(&worker, fake)| (worker, fake.look(self.now))).collect();
+        for (worker, look) in looks {
+            self.input(Input::Observed(worker, look));
         }
     }
 
@@ -113,18 +116,40 @@ impl World {
                     self.pump(worker);
                 }
             }
+            Happening::Stops(time) => self.stop_from_outside(time),
             Happening::Gap(gap) => {
                 let events = std::mem::take(&mut self.events);
                 self.events = events.into_iter().map(|((at, n), event)| ((at + gap, n), event)).collect();
                 for fake in self.workers.values_mut() {
-                    fake.to_host = fake.to_host + gap;
-                    fake.from_host = fake.from_host + gap;
-                    fake.open.iter_mut().for_each(|open| open.since = open.since + gap);
+                    fake.extend(gap);
                 }
                 self.now = self.now + gap;
                 self.input(Input::ClockGap(gap));
             }
         }
+    }
+
+    /// Somebody stops a worker. One without a heartbeat is not left so: nobody would notice.
+    fn stop_from_outside(&mut self, time: Option<Duration>) {
+        let Some(worker) = self.any_running() else { return };
+        let now = self.now;
+        let fake = self.fake(worker);
+        if fake.stopped.is_some() {
+            return;
+        }
+        fake.stop_from_outside(now);
+        if let Some(time) = time.or(fake.mute.then_some(UNNOTICED)) {
+            self.after(time, Event::GoesOn(worker));
+        }
+    }
+
+    pub fn goes_on(&mut self, worker: WorkerId) {
+        let now = self.now;
+        let unread = self.fake(worker).go_on(now);
+        for message in unread {
+            self.receive(worker, message);
+        }
+        self.pump(worker);
     }
 
     /// An item is cancelled, wherever it is.

@@ -72,10 +72,23 @@ const EVENTS: [&str; 10] = [
 /// Where an item may be when it is cancelled.
 const ITEMS: [&str; 5] = ["item to come", "item waiting", "item held", "item cancelled", "item settled"];
 
+/// In which phase which limit ends a worker.
+const LIMITS: [(&str, &str); 9] = [
+    ("running", "item limit"),
+    ("running", "stall limit"),
+    ("running", "heartbeat limit"),
+    ("running", "start limit"),
+    ("running", "stop limit"),
+    ("paused", "heartbeat limit"),
+    ("draining", "item limit"),
+    ("draining", "stall limit"),
+    ("draining", "heartbeat limit"),
+];
+
 fn all_pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
     let phases = PHASES.iter().flat_map(|phase| INPUTS.iter().map(move |input| (*phase, *input)));
     let workers = WORKERS.iter().flat_map(|worker| EVENTS.iter().map(move |event| (*worker, *event)));
-    phases.chain(workers).chain(ITEMS.iter().map(|item| (*item, "cancel item")))
+    phases.chain(workers).chain(ITEMS.iter().map(|item| (*item, "cancel item"))).chain(LIMITS)
 }
 
 /// All sessions of a seed.

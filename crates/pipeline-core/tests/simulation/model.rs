@@ -44,6 +44,10 @@ pub struct Item {
     pub chargeable: u32,
     /// Deaths by foreign kills while it was open.
     pub foreign: u32,
+    /// Deaths of workers that had been stopped from outside, ended for that.
+    pub stops: u32,
+    /// A limit ended it while its worker had been stopped.
+    pub held_up: bool,
     /// Deaths of its own making.
     pub own_crashes: u32,
     /// The last that the supervisor told about it.
@@ -82,6 +86,8 @@ impl Model {
                 failed: false,
                 chargeable: 0,
                 foreign: 0,
+                stops: 0,
+                held_up: false,
                 own_crashes: 0,
             }
         };
@@ -198,7 +204,10 @@ impl Model {
                 Settled::Cancelled(_) => assert!(item.cancelled, "nobody cancelled item {index}"),
                 Settled::Quarantined(evidence) => {
                     let killed = item.foreign >= self.foreign_kills_max;
-                    let just = item.nature.may_be_quarantined(self.crashes_max) || killed || item.lied_about;
+                    let just = item.nature.may_be_quarantined(self.crashes_max)
+                        || killed
+                        || item.lied_about
+                        || item.held_up;
                     let hosts = item.prior.host_deaths >= 3;
                     assert!(just || hosts, "item {index} ({:?}) is innocent: {evidence:?}", item.nature);
                     assert_eq!(count, 1);
@@ -224,6 +233,8 @@ impl Model {
             charged <= chargeable,
             "item {index} is charged with {charged} deaths, {chargeable} at most are its own"
         );
+        let crashes = item.chargeable - item.stops + item.prior.crashes;
+        assert!(prior.crashes <= crashes, "item {index} is charged with what stopped its worker");
         item.noted = prior.clone();
         item.stored = prior;
     }
@@ -246,7 +257,7 @@ impl Model {
         item.own_crashes += 1;
         // Beside another open item, or without a recorder, a first crash convicts nobody whatever the policy says.
         let most = self.crashes_max.max(2);
-        let guilty = item.nature == Nature::Poison || item.nature == Nature::Hang;
+        let guilty = matches!(item.nature, Nature::Poison | Nature::Hang | Nature::Busy);
         assert!(!guilty || item.own_crashes <= most, "item {index} ended {} workers", item.own_crashes);
     }
 

@@ -1,6 +1,6 @@
 //! What a seed stands for.
 
-use crate::nature::Nature;
+use crate::nature::{ItemLimits, Nature};
 use crate::random::Random;
 use cofferdam_pipeline_core::supervisor::{Control, Prior};
 use cofferdam_pipeline_core::{FailureBudget, ItemIndex, LeaseLimits, Policy, RestartBudget, RetryPolicy};
@@ -40,6 +40,8 @@ pub enum Happening {
     HostDies,
     /// A worker dies as soon as it has nothing open.
     DieIdle,
+    /// Somebody stops a worker (SIGSTOP), and continues it after this time, unless it is for ever.
+    Stops(Option<Duration>),
     Gap(Duration),
 }
 
@@ -71,16 +73,18 @@ pub struct Scenario {
     pub silent: u64,
     /// Percent of workers that hold their items while paused.
     pub pausable: u64,
+    /// Percent of workers that have no heartbeat, as in another language.
+    pub mute: u64,
 }
 
 impl Scenario {
     pub fn new(seed: u64, random: &mut Random) -> Self {
-        let limited = random.chance(70);
+        let limits = ItemLimits { wall: random.chance(70), stall: random.chance(40) };
         let crashes_max = random.pick(&[2, 2, 2, 3, 1]);
-        let policy = policy(seed, random, limited, crashes_max);
+        let policy = policy(seed, random, limits, crashes_max);
         let mischief = random.pick(&[0, 5, 20, 60]);
         let count = random.pick(&[0, 1, 3, 10, 30, 60]);
-        let items: Vec<_> = (0..count).map(|_| Nature::of(random, mischief, limited)).collect();
+        let items: Vec<_> = (0..count).map(|_| Nature::of(random, mischief, limits)).collect();
         let priors = if random.chance(25) { priors(&items, random) } else { Vec::new() };
         let exotic = random.chance(10);
         // With a single crash allowed, an item that is open when another one's late damage shows is convicted: by the
@@ -104,7 +108,8 @@ impl Scenario {
                 3..=6 => Starts::Sometimes,
                 _ => Starts::Well,
             },
-            happenings: happenings(random, count),
+            happenings: happenings(random, count, policy.heartbeat_silence_max),
+            mute: random.pick(&[0, 0, 0, 50]),
             latency_us: random.pick(&[0, 50, 3_000]),
             item_us: random.pick(&[1, 500, 20_000]),
             feed_us: random.pick(&[2_000, 2_000, 30_000]),
@@ -121,10 +126,12 @@ impl Scenario {
     }
 }
 
-fn policy(seed: u64, random: &mut Random, limited: bool, crashes_max: u32) -> Policy {
+fn policy(seed: u64, random: &mut Random, limits: ItemLimits, crashes_max: u32) -> Policy {
     Policy {
         workers: NonZeroU32::new(random.pick(&[1, 2, 3, 5])).unwrap(),
-        item_wall_max: limited.then_some(1_000 * MS),
+        item_wall_max: limits.wall.then_some(1_000 * MS),
+        item_stall_max: limits.stall.then_some(450 * MS),
+        heartbeat_silence_max: random.pick(&[Some(350 * MS), Some(350 * MS), Some(60_000 * MS), None]),
         start_wall_max: 2_000 * MS,
         stop_grace: 300 * MS,
         retry: RetryPolicy { attempts_max: 3, backoff_first: 10 * MS, backoff_max: 100 * MS },
@@ -190,7 +197,11 @@ fn busy_end(random: &mut Random) -> Vec<(Duration, Happening)> {
 }
 
 /// What goes on beside the items, in a run over `count` of them.
-pub fn happenings(random: &mut Random, count: u64) -> Vec<(Duration, Happening)> {
+pub fn happenings(
+    random: &mut Random,
+    count: u64,
+    silence_max: Option<Duration>,
+) -> Vec<(Duration, Happening)> {
     let mut all = Vec::new();
     let span = random.pick(&[2_000, 50_000, 400_000]);
     let mut at = |random: &mut Random, what| all.push((random.micros(span), what));
@@ -227,6 +238,12 @@ pub fn happenings(random: &mut Random, count: u64) -> Vec<(Duration, Happening)>
     }
     if random.chance(15) {
         at(random, Happening::HostDies);
+    }
+    for _ in 0..random.pick(&[0, 0, 0, 0, 1, 3]) {
+        let time = random.micros(1_000_000);
+        // Without a limit nobody notices.
+        let for_ever = silence_max.is_some() && random.chance(50);
+        at(random, Happening::Stops((!for_ever).then_some(time)));
     }
     if random.chance(40) {
         all.append(&mut busy_end(random));

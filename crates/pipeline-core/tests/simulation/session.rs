@@ -37,7 +37,8 @@ impl World {
                 priors.push(prior);
             }
         }
-        let happenings = happenings(&mut self.random, items.len() as u64);
+        let happenings =
+            happenings(&mut self.random, items.len() as u64, self.scenario.policy.heartbeat_silence_max);
         let scenario = Scenario { items, priors, happenings, ..self.scenario };
         Some(World::of(scenario, self.random, self.verbose))
     }

@@ -5,8 +5,8 @@ use crate::nature::Fate;
 use crate::scenario::Starts;
 use crate::world::{Event, Message, World};
 use cofferdam_pipeline_core::{
-    Buffer, Exit, ExitReport, Failure, FailureKind, KillReason, LeaseId, OpenItem, ReplyBatch, TimeLimit,
-    WorkerEvent, WorkerId,
+    Buffer, Exit, ExitReport, Failure, FailureKind, KillReason, LeaseId, OpenItem, ReplyBatch, WorkerEvent,
+    WorkerId,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -40,9 +40,16 @@ impl World {
             killable: !self.random.chance(self.scenario.unkillable),
             silent: self.random.chance(self.scenario.silent),
             pausable: self.random.chance(self.scenario.pausable),
+            mute: self.random.chance(self.scenario.mute),
+            stopped: None,
+            stopped_last: None,
+            ran: Duration::ZERO,
+            runs_since: self.now,
+            unread: Vec::new(),
             violated: false,
             garbled: false,
             kill_sent: false,
+            killed_for: None,
             die_when_idle: false,
             culprit: None,
             to_host: self.now,
@@ -102,6 +109,9 @@ impl World {
         if fake.life == Life::Dead {
             return;
         }
+        if fake.stopped.is_some() && !matches!(message, Message::Kill(_)) {
+            return fake.unread.push(message);
+        }
         match message {
             Message::Assign(assignment) => {
                 fake.leases.push_back(FakeLease {
@@ -144,7 +154,7 @@ impl World {
         let open =
             self.fake(worker).open.iter_mut().find(|open| open.lease == lease && open.offset == offset);
         let Some(open) = open.filter(|open| !open.ended && checks) else { return };
-        if matches!(open.fate, Fate::Completes | Fate::Hangs) {
+        if open.fate.may_check() {
             open.fate = Fate::Fails(Failure::new(FailureKind::Interrupted, "told to stop"));
             self.after(Duration::ZERO, Event::ItemEnds(worker, lease, offset));
         }
@@ -156,7 +166,7 @@ impl World {
         fake.paused = false;
         let mut interrupted = Vec::new();
         for open in &mut fake.open {
-            let checks = matches!(open.fate, Fate::Completes | Fate::Hangs) && !open.ended;
+            let checks = open.fate.may_check() && !open.ended;
             if checks && self.random.chance(50) {
                 open.fate = Fate::Fails(Failure::new(FailureKind::Interrupted, "told to stop"));
                 interrupted.push((open.lease, open.offset));
@@ -187,9 +197,10 @@ impl World {
         };
         let kill = Exit::Signal { number: 9, name: "SIGKILL", address: None };
         let exit = if self.random.chance(30) { kill } else { by_limit };
-        let hung =
-            self.fake(worker).open.iter().find(|open| matches!(open.fate, Fate::Hangs)).map(|open| open.item);
-        let culprit = hung.filter(|_| matches!(why, KillReason::TimeLimit(TimeLimit::Item, _)));
+        let culprit = match why {
+            KillReason::TimeLimit(limit, _) => self.fake(worker).culprit(limit),
+            _ => None,
+        };
         self.die(worker, exit, culprit);
     }
 
@@ -226,17 +237,27 @@ impl World {
         let slots = self.scenario.slots;
         loop {
             let fake = self.workers.get_mut(&worker).expect("it was spawned");
+            if fake.stopped.is_some() {
+                return;
+            }
             if fake.die_when_idle && fake.open.is_empty() && fake.life == Life::Running {
                 return self.die(worker, Exit::Signal { number: 11, name: "SIGSEGV", address: None }, None);
             }
             let Some((lease, offset, item, attempt)) = fake.next_item(slots) else { return };
             let fate = self.model.items[item as usize].nature.fate(attempt, &mut self.random);
-            let hangs = matches!(fate, Fate::Hangs);
+            let time = match &fate {
+                Fate::Hangs { .. } => None,
+                Fate::TakesLong(time) => Some(*time),
+                Fate::Completes
+                | Fate::Fails(_)
+                | Fate::Kills(_)
+                | Fate::KillsAfterwards
+                | Fate::SendsGarbage => Some(self.random.micros(self.scenario.item_us)),
+            };
             fake.open.push_back(Open { lease, offset, item, since: self.now, fate, ended: false });
             self.save_state(worker, lease, offset);
-            if !hangs {
-                let delay = self.random.micros(self.scenario.item_us);
-                self.after(delay, Event::ItemEnds(worker, lease, offset));
+            if let Some(time) = time {
+                self.after(time, Event::ItemEnds(worker, lease, offset));
             }
         }
     }
@@ -264,7 +285,7 @@ impl World {
 
     pub fn item_ends(&mut self, worker: WorkerId, lease: LeaseId, offset: u32) {
         let fake = self.workers.get_mut(&worker).expect("it was spawned");
-        let held = fake.paused && fake.pausable;
+        let held = fake.paused && fake.pausable || fake.stopped.is_some();
         let Some(open) = fake.open.iter_mut().find(|open| open.lease == lease && open.offset == offset)
         else {
             return;
@@ -291,10 +312,10 @@ impl World {
 
     pub fn result(&mut self, worker: WorkerId, open: Open) {
         match open.fate {
-            Fate::Completes if self.scenario.policy.slots_per_worker.get() > 1 => {
+            Fate::Completes | Fate::TakesLong(_) if self.scenario.policy.slots_per_worker.get() > 1 => {
                 self.reply_alone(worker, &open)
             }
-            Fate::Completes => {
+            Fate::Completes | Fate::TakesLong(_) => {
                 let lease = self.fake(worker).lease(open.lease).expect("it has unreported items");
                 lease.finished += 1;
                 let is_last = lease.finished == lease.len;
@@ -332,7 +353,7 @@ impl World {
                 };
                 self.tell(worker, WorkerEvent::Replied(batch));
             }
-            Fate::Kills(_) | Fate::Hangs => unreachable!("these do not end"),
+            Fate::Kills(_) | Fate::Hangs { .. } => unreachable!("these do not end"),
         }
     }
 
@@ -355,6 +376,9 @@ impl World {
     /// Sends what is finished.
     pub fn flush(&mut self, worker: WorkerId) {
         let fake = self.workers.get_mut(&worker).expect("it was spawned");
+        if fake.stopped.is_some() {
+            return self.after(FLUSH_AFTER, Event::Flush(worker));
+        }
         // After garbage nothing is sent any more: the fake's own count does not fit either.
         if fake.life != Life::Running || fake.garbled {
             return;

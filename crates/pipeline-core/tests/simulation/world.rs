@@ -1,6 +1,6 @@
 //! The event loop: time, messages on their way, what workers and the host do.
 
-use crate::fake_worker::FakeWorker;
+use crate::fake_worker::{FakeWorker, Life, Open};
 use crate::model::Model;
 use crate::random::Random;
 use crate::scenario::{Happening, Scenario, Starts};
@@ -49,6 +49,8 @@ pub enum Event {
     Feed,
     Sample,
     Sync,
+    /// Somebody continues a stopped worker.
+    GoesOn(WorkerId),
     Happens(Happening),
 }
 
@@ -154,6 +156,7 @@ impl World {
             Event::Feed => self.feed(),
             Event::Sample => self.sample(),
             Event::Sync => self.sync(),
+            Event::GoesOn(worker) => self.goes_on(worker),
             Event::Happens(what) => self.happens(what),
         }
     }
@@ -246,12 +249,28 @@ impl World {
 
     /// A deadline must be real: the item was open that long, without the time in which the machine stood still.
     pub fn kill(&mut self, worker: WorkerId, why: KillReason) {
-        if let KillReason::TimeLimit(TimeLimit::Item, limit) = why {
-            let fake = &self.workers[&worker];
-            let overdue = fake.open.iter().any(|open| self.now.since(open.since) >= limit);
-            let late = self.scenario.latency_us > 0;
-            assert!(overdue || late, "{worker} has no item that is open for {limit:?}");
-        }
+        let fake = &self.workers[&worker];
+        let late = self.scenario.latency_us > 0;
+        let has_open = |limit, may_report| {
+            let old = |open: &&Open| self.now.since(open.since) >= limit;
+            fake.open.iter().filter(old).any(|open| may_report || !open.reports())
+        };
+        let limit = match why {
+            KillReason::TimeLimit(limit, after) => {
+                let just = match limit {
+                    TimeLimit::Item => has_open(after, true) || late,
+                    TimeLimit::Stall => has_open(after, fake.stood_still(self.now, after)) || late,
+                    TimeLimit::Heartbeat => fake.stood_still(self.now, after) && !fake.mute,
+                    TimeLimit::Start => fake.life != Life::Running || late,
+                    _ => true,
+                };
+                assert!(just, "{worker} is within its limit {why:?}");
+                limit_name(limit)
+            }
+            _ => "no limit",
+        };
+        self.met.insert((self.supervisor.phase().name(), limit));
+        self.fake(worker).killed_for.get_or_insert(why);
         self.send(worker, Message::Kill(why));
     }
 
@@ -290,10 +309,16 @@ impl World {
         } else {
             self.may_be_unsettled(worker)
         };
+        let for_silence = matches!(fake.killed_for, Some(KillReason::TimeLimit(TimeLimit::Heartbeat, _)));
+        let by_kill = report.exit.is_foreign_kill() || matches!(report.exit, Exit::TimedOut { .. });
+        let stood_still = for_silence && by_kill;
         for index in suspects {
             let item = &mut self.model.items[index as usize];
             item.chargeable += 1;
-            item.foreign += u32::from(report.exit.is_foreign_kill() && !fake.kill_sent);
+            let strange = report.exit.is_foreign_kill() && !fake.kill_sent;
+            item.foreign += u32::from(strange || stood_still);
+            item.stops += u32::from(stood_still);
+            item.held_up |= fake.stopped_last.is_some() && fake.killed_for.is_some() && !stood_still;
         }
         if let Some(index) = fake.culprit {
             self.model.crashed(index);
@@ -315,6 +340,16 @@ fn worker_state(state: Option<WorkerState>) -> &'static str {
         Some(WorkerState::Ready) => "worker ready",
         Some(WorkerState::Stopping) => "worker stopping",
         Some(WorkerState::Dying) => "worker dying",
+    }
+}
+
+fn limit_name(limit: TimeLimit) -> &'static str {
+    match limit {
+        TimeLimit::Item => "item limit",
+        TimeLimit::Stall => "stall limit",
+        TimeLimit::Heartbeat => "heartbeat limit",
+        TimeLimit::Start => "start limit",
+        _ => "stop limit",
     }
 }
 

@@ -96,6 +96,27 @@ fn items_that_have_ended_cannot_be_given_back() {
 }
 
 #[test]
+fn who_gives_items_back_from_beyond_the_lease_gives_none_back_and_the_lease_stays_as_long_as_it_was() {
+    for beyond in [2, 63, 64, u32::MAX] {
+        let mut h = Harness::new(Policy { workers: NonZeroU32::new(2).unwrap(), ..slots(2) });
+        h.feed(3);
+        h.step(cofferdam_pipeline_core::supervisor::Input::SourceEnded);
+        h.ready(1);
+        h.ready(2);
+        h.wait(SECOND);
+        assert_eq!((h.count("take back w1 lease 3"), h.lease_lens()[2]), (1, 1));
+        assert_eq!(h.returned(1, 3, beyond), [""; 0], "from {beyond}");
+        (1..=2).for_each(|lease| drop(h.reply(1, lease, 0, 1)));
+        assert_eq!(
+            h.reply(1, 3, 1, 1),
+            ["kill w1 ProtocolViolation"],
+            "an item that is not there, from {beyond}"
+        );
+        assert_eq!(h.commits.len(), 2);
+    }
+}
+
+#[test]
 fn leases_of_unordered_items_fit_one_word() {
     let (mut h, ..) = {
         let mut h = Harness::new(slots(100));
