@@ -56,6 +56,22 @@ fn command_problems(readme: &str) -> Vec<String> {
     missing.map(|command| format!("README.md does not show `{command}`")).collect()
 }
 
+/// Rows of docs/promises.md that name no test, or one that is not there.
+fn promise_problems(document: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| tests |"));
+    let mut problems = Vec::new();
+    for row in rows {
+        let (promise, tests) = row.trim_matches([' ', '|']).split_once(" | ").expect("a row has two cells");
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() {
+            problems.push(format!("docs/promises.md: no test holds {promise:?}"));
+        }
+        let missing = names.into_iter().filter(|name| !exists(name));
+        problems.extend(missing.map(|name| format!("docs/promises.md: there is no test `{name}`")));
+    }
+    problems
+}
+
 /// Relative links that lead nowhere.
 fn link_problems(file: &File, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -130,6 +146,24 @@ fn the_readme_shows_both_commands() {
 #[test]
 fn the_command_check_refuses_a_readme_without_one() {
     assert_one(&command_problems("```\ncargo run --release -p ingest\n```"), "cargo test --workspace");
+}
+
+#[test]
+fn every_promise_names_tests_that_are_there() {
+    let sources = files_with("", ".rs");
+    let is_test = |file: &File, name: &str| {
+        file.text.contains("#[test]") && file.text.contains(&format!("fn {name}("))
+            || file.text.contains("conformance_tests") && file.text.contains(&format!("pub fn {name}("))
+    };
+    let exists = |name: &str| sources.iter().any(|file| is_test(file, name));
+    assert_none(&promise_problems(&tree::read("docs/promises.md"), exists));
+}
+
+#[test]
+fn the_promise_check_refuses_a_row_without_a_test_and_a_test_that_is_gone() {
+    let table = |tests: &str| format!("| promise | tests |\n|---|---|\n| it holds | {tests} |");
+    assert_one(&promise_problems(&table("none"), |_| true), "no test holds \"it holds\"");
+    assert_one(&promise_problems(&table("`here`, `gone`"), |name| name == "here"), "no test `gone`");
 }
 
 #[test]

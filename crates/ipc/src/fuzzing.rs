@@ -285,6 +285,7 @@ mod tests {
             ("message-beyond-the-limit", cut_at(0, &announced(129, 0))),
             ("payload-beyond-the-limit", cut_at(0, &announced(0, (8 << 10) + 1))),
             ("lengths-of-four-gigabytes", cut_at(0, &announced(u32::MAX, u32::MAX))),
+            ("spoilt-body", cut_at(0, &[&one[..one.len() - 1], b"!"].concat())),
             ("another-version", cut_at(0, &version)),
             ("no-magic", cut_at(0, b"GET / HTTP/1.1\r\n\r\n")),
             ("garbage-behind-a-frame", cut_at(0, &[&one[..], &[0; 40]].concat())),

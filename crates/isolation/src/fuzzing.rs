@@ -75,12 +75,16 @@ mod tests {
         let json = |message: Vec<u8>| [&[1, 0, 0, u8::MAX][..], &message].concat();
         let seeds = [
             ("silence", worker(NONE_OPEN, &[])),
-            ("ready", worker(NONE_OPEN, &[ready.clone()])),
+            ("ready", worker(NONE_OPEN, std::slice::from_ref(&ready))),
             ("two-results", worker(NONE_OPEN, &[ready.clone(), reply(1, 0, &[b"a"]), reply(2, 0, &[b"b"])])),
-            ("death-with-an-open-item", worker((1, 0), &[ready.clone()])),
-            ("death-with-an-unreadable-recorder", worker((1, 0xfe), &[ready.clone()])),
+            ("death-with-an-open-item", worker((1, 0), std::slice::from_ref(&ready))),
+            ("death-with-an-unreadable-recorder", worker((1, 0xfe), std::slice::from_ref(&ready))),
             ("result-before-ready", worker(NONE_OPEN, &[reply(1, 0, &[b"a"])])),
             ("result-twice", worker(NONE_OPEN, &[ready.clone(), reply(1, 0, &[b"a"]), reply(1, 0, &[b"a"])])),
+            (
+                "more-answers-than-questions",
+                worker(NONE_OPEN, &[&[ready.clone()], &vec![failed(1); 5][..]].concat()),
+            ),
             ("result-beyond-the-lease", worker((1, 0), &[ready.clone(), reply(1, 1, &[b"a"])])),
             ("results-beyond-all-offsets", worker((1, 0), &[ready.clone(), reply(1, u32::MAX, &[b"a"])])),
             ("result-of-a-lease-that-never-was", worker((1, 0), &[ready.clone(), reply(9, 0, &[b"a"])])),

@@ -58,8 +58,8 @@ impl Link for Said {
 
     fn replies(&mut self, batch: Replies, outputs: &[u8]) -> Result<(), LinkLost> {
         assert!(batch.count > 0 && outputs.len() <= LIMITS.payload_max as usize);
-        let found = entries(outputs).map(|entry| entry.expect("a whole entry")).count();
-        assert_eq!(found, batch.count as usize);
+        let found: Vec<_> = entries(outputs).collect::<Result<_, _>>().expect("whole entries");
+        assert_eq!(found.len(), batch.count as usize);
         (0..batch.count).for_each(|nth| self.result(batch.lease, batch.offset + nth));
         Ok(())
     }

@@ -9,7 +9,7 @@ use cofferdam_pipeline_core::{
     Assignment, EventKind, Exit, ExitReport, KillReason, LeaseId, Time, TimeLimit, WorkerEvent, WorkerId,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::time::Duration;
 
 const STEPS_MAX: u32 = 60_000;
@@ -295,8 +295,12 @@ impl World {
 
     pub fn release(&mut self, worker: WorkerId, lease: LeaseId, offsets: Range<u32>) {
         let Some(&(_, first, len)) = self.leases.get(&lease) else { return };
-        for offset in offsets.start..offsets.end.min(len) {
-            self.model.released(worker, first + u64::from(offset));
+        for item in (first + u64::from(offsets.start))..(first + u64::from(offsets.end.min(len))) {
+            // What is late says nothing of an item that the worker was given once more.
+            let mut newer = self.leases.range((Bound::Excluded(lease), Bound::Unbounded));
+            if !newer.any(|(_, &(holder, f, l))| holder == worker && (f..f + u64::from(l)).contains(&item)) {
+                self.model.released(worker, item);
+            }
         }
     }
 
