@@ -241,7 +241,12 @@ mod tests {
                 std::fs::create_dir_all(&folder).unwrap();
                 std::fs::write(&path, bytes).unwrap();
             }
-            assert_eq!(std::fs::read(&path).ok().as_ref(), Some(bytes), "{}", path.display());
+            assert_eq!(
+                std::fs::read(&path).ok().as_ref(),
+                Some(bytes),
+                "{} (COFFERDAM_BLESS=1 writes it)",
+                path.display()
+            );
         }
         for entry in std::fs::read_dir(&folder).unwrap() {
             target(&std::fs::read(entry.unwrap().path()).unwrap());

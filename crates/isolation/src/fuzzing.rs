@@ -25,7 +25,12 @@ mod tests {
                 std::fs::create_dir_all(&folder).unwrap();
                 std::fs::write(&path, bytes).unwrap();
             }
-            assert_eq!(std::fs::read(&path).ok().as_ref(), Some(bytes), "{}", path.display());
+            assert_eq!(
+                std::fs::read(&path).ok().as_ref(),
+                Some(bytes),
+                "{} (COFFERDAM_BLESS=1 writes it)",
+                path.display()
+            );
         }
         for entry in std::fs::read_dir(&folder).unwrap() {
             target(&std::fs::read(entry.unwrap().path()).unwrap());
@@ -64,7 +69,17 @@ mod tests {
     }
 
     fn failed(kind: u8) -> Vec<u8> {
-        bin(&Failed { lease: 1, slot: 0, offset: 0, kind, retry_after_ms: u64::MAX, message: "why".into() })
+        bin(&Failed {
+            lease: 1,
+            slot: 0,
+            offset: 0,
+            kind,
+            retry_after_ms: u64::MAX,
+            message: "why".into(),
+            stage: "decode\x1b[2J".into(),
+            progress: Some((1, 0)),
+            breadcrumbs: vec!["page 1".into(); 9],
+        })
     }
 
     #[test]
@@ -83,7 +98,7 @@ mod tests {
             ("result-twice", worker(NONE_OPEN, &[ready.clone(), reply(1, 0, &[b"a"]), reply(1, 0, &[b"a"])])),
             (
                 "more-answers-than-questions",
-                worker(NONE_OPEN, &[&[ready.clone()], &vec![failed(1); 5][..]].concat()),
+                worker(NONE_OPEN, &[vec![ready.clone()], vec![failed(1); 5]].concat()),
             ),
             ("result-beyond-the-lease", worker((1, 0), &[ready.clone(), reply(1, 1, &[b"a"])])),
             ("results-beyond-all-offsets", worker((1, 0), &[ready.clone(), reply(1, u32::MAX, &[b"a"])])),
@@ -136,6 +151,7 @@ mod tests {
             slots: 1,
             recorder: b"r".to_vec(),
             control: b"c".to_vec(),
+            scratch: b"s".to_vec(),
             stack_bytes: 1 << 20,
             reply_flush_ms: 5,
             heartbeat_ms: 100,

@@ -129,8 +129,10 @@ impl Host {
                 batch.offset.checked_add(batch.count).expect("offsets that exist");
                 batch.count
             }
-            WorkerEvent::Failed { failure, .. } => {
-                assert!(failure.message.len() <= Failure::MESSAGE_LEN_MAX);
+            WorkerEvent::Failed { item, failure } => {
+                assert!(failure.message.len() <= Failure::MESSAGE_LEN_MAX && item.breadcrumbs.len() <= 8);
+                let mut said = item.breadcrumbs.iter().chain([&item.stage]);
+                assert!(said.all(|text| !text.contains(char::is_control)), "{item:?}");
                 1
             }
             WorkerEvent::Returned { .. } => 1,

@@ -1,12 +1,14 @@
 //! A hostile host's messages, all the way to the processor.
 
 use super::child::{decode, find, settings, take};
-use super::{Link, LinkLost, Registration, Session};
+use super::{Link, LinkLost, Registration, Session, SessionSettings};
 use crate::protocol::{Assign, Message, Replies, Start};
 use crate::recorder::Recorder;
 use cofferdam_ipc::handshake::Agreement;
 use cofferdam_ipc::{Codec, FrameLimits, FrameReceiver, FrameSender, RecvError, Stream};
-use cofferdam_pipeline_core::{BufferPool, Context, Failure, LeaseId, Processor, StartContext, entries};
+use cofferdam_pipeline_core::{
+    BufferPool, Context, Failure, LeaseId, OpenItem, Processor, StartContext, entries,
+};
 use std::collections::BTreeMap;
 
 const LIMITS: FrameLimits = FrameLimits { message_max: 255, payload_max: 255 };
@@ -64,8 +66,8 @@ impl Link for Said {
         Ok(())
     }
 
-    fn failed(&mut self, lease: LeaseId, _: u32, offset: u32, _: Failure) -> Result<(), LinkLost> {
-        self.result(lease.0, offset);
+    fn failed(&mut self, item: OpenItem, _: Failure) -> Result<(), LinkLost> {
+        self.result(item.lease.0, item.offset);
         Ok(())
     }
 
@@ -107,7 +109,8 @@ fn serve(mut receiver: FrameReceiver, agreement: Agreement) {
     let Ok(start) = decode::<Start>(&first) else { return };
     let found = find(&[Registration::of::<Echo>()], &start);
     assert_eq!(found.is_ok(), (start.processor.as_str(), start.version) == (Echo::NAME, Echo::VERSION));
-    let session = Session::new(settings(&start, &agreement), Recorder::in_memory(1), Said::default());
+    let settings = SessionSettings { scratch: None, ..settings(&start, &agreement) };
+    let session = Session::new(settings, Recorder::in_memory(1), Said::default());
     let mut assigned = BTreeMap::new();
     loop {
         let mut payload = buffers.take();
