@@ -304,6 +304,7 @@ impl Driver {
             | Ended::StoreFailed(_)
             | Ended::WorkersUnavailable(_) => JobState::Interrupted,
         };
+        self.lent.close();
         if let Err(error) = self.job.finish(state)
             && ended == Ended::Complete
         {

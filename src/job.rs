@@ -272,9 +272,9 @@ impl<P: Work> Job<P> {
         let fleet = self.fleet(&inbox, &lent)?; // first: without workers nothing in the store shall change
         let (job, resumed) = self.open(source.keying())?;
         let suspects = suspects::of_dead_host(&job)?;
+        let job = Arc::new(job);
         lent.begin(&job, self.scratch_parent.as_deref());
         listen(&job, inbox.clone());
-        let job = Arc::new(job);
         let plan = plan::plan(&mut source, &job, resumed)?;
         let shared = Arc::new(Shared::default());
         let first_events = Mutex::new(Some(shared.publisher.subscribe()));
@@ -353,7 +353,8 @@ impl<P: Work> Job<P> {
         P: Run<<P as Work>::Mode>,
     {
         let to = inbox.clone();
-        let sink: WorkerSink = Arc::new(move |worker, event| to.worker(worker, event));
+        let keeper = lent.clone();
+        let sink: WorkerSink = Arc::new(move |worker, event| to.worker(worker, keeper.keep(event)));
         let mut config = Vec::new();
         self.codec.encode(&self.config, &mut config).map_err(|e| JobError::Config(e.to_string()))?;
         let child = match self.isolation {

@@ -3,7 +3,8 @@
 use cofferdam_checkpoint::{Batch, JobStore, KeyRef, Note, Reopened, StoreError};
 use cofferdam_pipeline_core::supervisor::{Commit, Input, Prior, Settled};
 use cofferdam_pipeline_core::{
-    Assignment, Chunk, Evidence, Identities, OutcomeKind, Time, WorkerId, entries, push_entry_len,
+    Assignment, Chunk, Evidence, Fingerprint, Identities, OutcomeKind, Outputs, Time, WorkerId, entries,
+    push_entry_len,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -200,7 +201,7 @@ fn submit_one_by_one(job: &JobStore, commit: &Commit) -> Result<Option<u64>, Sto
     let mut ticket = None;
     let mut single = Vec::new();
     let Settled::Completed(outputs) = &commit.settled else { return Ok(None) };
-    for (position, output) in commit.range.clone().zip(entries(outputs)) {
+    for (position, output) in commit.range.clone().zip(entries(outputs.as_entries())) {
         let Ok(output) = output else { return Err(StoreError::MalformedBatch) };
         single.clear();
         push_entry_len(&mut single, output.len());
@@ -221,7 +222,13 @@ fn batch_of(commit: &Commit) -> Result<Batch<'_>, StoreError> {
     let Commit { chunk, range, attempts, settled, .. } = commit;
     let identities = chunk.identities();
     match settled {
-        Settled::Completed(outputs) => Batch::completed(identities, range.clone(), *attempts, outputs),
+        Settled::Completed(Outputs::Entries(outputs)) => {
+            Batch::completed(identities, range.clone(), *attempts, outputs)
+        }
+        Settled::Completed(Outputs::Stored(blob)) => {
+            let (key, fingerprint) = identity(commit);
+            Batch::completed_blob(key, fingerprint, *attempts, *blob)
+        }
         Settled::Failed(evidence) => set_aside(commit, OutcomeKind::Failed, evidence),
         Settled::Quarantined(evidence) => set_aside(commit, OutcomeKind::Quarantined, evidence),
         Settled::Cancelled(evidence) => set_aside(commit, OutcomeKind::Cancelled, evidence),
@@ -233,10 +240,16 @@ fn set_aside<'a>(
     kind: OutcomeKind,
     evidence: &'a Evidence,
 ) -> Result<Batch<'a>, StoreError> {
+    let (key, fingerprint) = identity(commit);
+    Batch::set_aside(key, fingerprint, kind, commit.attempts, evidence)
+}
+
+/// Who the only item of a commit is.
+fn identity(commit: &Commit) -> (KeyRef<'_>, Option<Fingerprint>) {
     let (identities, position) = (commit.chunk.identities(), commit.range.start);
     let key = match identities {
         Identities::Keys(table) => KeyRef::Bytes(table.get(position).0),
         Identities::Ordinals(_) => KeyRef::Ordinal(identities.ordinal(position)),
     };
-    Batch::set_aside(key, identities.fingerprint(position), kind, commit.attempts, evidence)
+    (key, identities.fingerprint(position))
 }

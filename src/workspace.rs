@@ -1,23 +1,65 @@
-//! What a running job lends to its workers on disk.
+//! Where a running job's workers may write, and where what they made is kept before the driver hears of it.
 
-use cofferdam_checkpoint::JobStore;
+use cofferdam_checkpoint::{BlobRef, JobStore, OUTPUT_INLINE_MAX, StoreError};
 use cofferdam_isolation::{Workspace, clear_scratch};
+use cofferdam_pipeline_core::{Outputs, ReplyBatch, WorkerEvent, entries};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Known to the executors from the beginning, of use once the job is open: no worker is spawned before that.
 #[derive(Default)]
 pub(crate) struct Lent {
     scratch: OnceLock<PathBuf>,
+    /// While the job is open.
+    job: Mutex<Option<Arc<JobStore>>>,
 }
 
 impl Lent {
     /// The job is open and the workers of its last host are gone: what that host left is removed.
-    pub fn begin(&self, job: &JobStore, scratch_parent: Option<&Path>) {
+    pub fn begin(&self, job: &Arc<JobStore>, scratch_parent: Option<&Path>) {
         let scratch = scratch_of(job.dir(), scratch_parent);
         clear(&scratch);
         assert!(self.scratch.set(scratch).is_ok(), "a job begins once");
+        *self.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.clone());
+    }
+
+    /// A large output goes into the store at once, on the thread that received it and is held for that long: the driver neither writes nor
+    /// waits for a disk, and a worker whose outputs come faster than the disk takes them meets a full socket.
+    pub fn keep(&self, event: WorkerEvent) -> WorkerEvent {
+        match event {
+            WorkerEvent::Replied(batch) => WorkerEvent::Replied(self.keep_large(batch)),
+            other => other,
+        }
+    }
+
+    fn keep_large(&self, mut batch: ReplyBatch) -> ReplyBatch {
+        if batch.count != 1 || batch.outputs.as_entries().len() <= OUTPUT_INLINE_MAX {
+            return batch;
+        }
+        match self.store_output(batch.outputs.as_entries()) {
+            Ok(Some(blob)) => batch.outputs = Outputs::Stored(blob),
+            Ok(None) => {}
+            // The commit meets the same, and knows what to do about it.
+            Err(error) => tracing::debug!(%error, "a large output is left to the commit"),
+        }
+        batch
+    }
+
+    /// Nothing for what is not large, and once the job is closed.
+    fn store_output(&self, entry: &[u8]) -> Result<Option<BlobRef>, StoreError> {
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let output =
+            entries(entry).next().and_then(Result::ok).filter(|output| output.len() > OUTPUT_INLINE_MAX);
+        match (job, output) {
+            (Some(job), Some(mut output)) => job.put_blob(&mut output).map(Some),
+            (None, _) | (_, None) => Ok(None),
+        }
+    }
+
+    /// The job is about to be closed: nothing more is put into it.
+    pub fn close(&self) {
+        self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// No worker is left.

@@ -101,7 +101,7 @@ impl NoStore {
                 drop(reply);
                 Ok(())
             }
-            WorkerEvent::Replied(reply) if reply.outputs.as_slice() == self.chunk.slice(&(0..1)) => Ok(()),
+            WorkerEvent::Replied(reply) if reply.outputs.as_entries() == self.chunk.slice(&(0..1)) => Ok(()),
             other => Err(format!("the worker answered {other:?}").into()),
         }
     }

@@ -123,7 +123,7 @@ impl Writing {
         loop {
             match self.events.try_recv() {
                 Ok(WorkerEvent::Replied(reply)) => {
-                    let output = entries(&reply.outputs).next().ok_or("an empty reply")??;
+                    let output = entries(reply.outputs.as_entries()).next().ok_or("an empty reply")??;
                     return Ok((Codec::Bincode.decode(output)?, looks, torn));
                 }
                 Ok(other) => return Err(format!("the worker answered {other:?}").into()),
@@ -141,7 +141,7 @@ impl Writing {
     fn wait(&mut self) -> Result<f64, Failed> {
         match self.events.recv_timeout(WAIT_MAX)? {
             WorkerEvent::Replied(reply) => {
-                let output = entries(&reply.outputs).next().ok_or("an empty reply")??;
+                let output = entries(reply.outputs.as_entries()).next().ok_or("an empty reply")??;
                 Ok(Codec::Bincode.decode(output)?)
             }
             other => Err(format!("the worker answered {other:?}").into()),

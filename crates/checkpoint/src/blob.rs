@@ -102,5 +102,13 @@ pub(crate) fn empty_staging(disk: &dyn Disk, dir: &Path) -> Result<(), StoreErro
 }
 
 pub(crate) fn path_of(dir: &Path, blob: &BlobRef) -> PathBuf {
-    dir.join(BLOBS).join(blob.file_name())
+    dir.join(BLOBS).join(file_name(blob))
+}
+
+/// The hash in hexadecimal.
+pub(crate) fn file_name(blob: &BlobRef) -> String {
+    blob.hash.iter().fold(String::with_capacity(64), |mut name, byte| {
+        name.push_str(&format!("{byte:02x}"));
+        name
+    })
 }

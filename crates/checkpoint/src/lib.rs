@@ -60,6 +60,7 @@ mod types;
 mod verify;
 
 pub use batch::Batch;
+pub use cofferdam_pipeline_core::BlobRef;
 pub use disk::{Disk, DiskFile, FileSystemKind, OpenMode};
 pub use done::DoneOrdinals;
 pub use durability::{Durability, SyncStats};
@@ -67,13 +68,14 @@ pub use error::{Damage, DamageKind, StoreError};
 pub use job::JobStore;
 pub use job_reader::JobReader;
 pub use journal::fill::FillAhead;
+pub use limits::OUTPUT_INLINE_MAX;
 pub use outcomes::Outcomes;
 pub use real_disk::RealDisk;
 pub use salvage::SalvageReport;
 pub use staging::StagedFile;
 pub use store::{Store, StoreOptions};
 pub use types::{
-    AddedItem, BlobRef, CommitEvent, Counts, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,
+    AddedItem, CommitEvent, Counts, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,
     OutcomeBody, OutcomeBodyRef, OutcomeRecord, OutcomeRef, OwnerInfo, RecoveryReport, Reopened, WorkerEntry,
 };
 pub use verify::{Finding, JobReport};

@@ -8,8 +8,8 @@ pub(crate) const QUEUE_BYTES_MAX: usize = 32 << 20;
 pub(crate) const GROUP_BYTES_CUT: usize = 1 << 20;
 /// A buffer that grew beyond this is not kept.
 pub(crate) const GROUP_BYTES_KEPT: usize = 4 << 20;
-/// Outputs longer than this become blobs.
-pub(crate) const OUTPUT_INLINE_MAX: usize = 1 << 20;
+/// Outputs longer than this become blobs, in bytes.
+pub const OUTPUT_INLINE_MAX: usize = 1 << 20;
 /// The longest name of a job in bytes.
 pub(crate) const JOB_NAME_MAX: usize = 64 << 10;
 /// A group waits at least this long for company, unless somebody blocks on it.

@@ -1,6 +1,6 @@
 //! The vocabulary of the store.
 
-use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind};
+use cofferdam_pipeline_core::{BlobRef, Evidence, Fingerprint, Key, Keying, OutcomeKind};
 use std::fmt;
 
 /// What a job was made with; compared when it is resumed.
@@ -143,24 +143,6 @@ pub struct Note {
     pub foreign_kills: u32,
     /// Deaths of the host while it was open.
     pub host_deaths: u32,
-}
-
-/// Names a large output: its length and its BLAKE3 hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BlobRef {
-    /// Length in bytes.
-    pub len: u64,
-    /// BLAKE3 of the content.
-    pub hash: [u8; 32],
-}
-
-impl BlobRef {
-    pub(crate) fn file_name(&self) -> String {
-        self.hash.iter().fold(String::with_capacity(64), |mut name, byte| {
-            name.push_str(&format!("{byte:02x}"));
-            name
-        })
-    }
 }
 
 /// A worker process of an owner.

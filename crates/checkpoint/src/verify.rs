@@ -1,6 +1,6 @@
 //! Looks at every byte that counts, changes none, and names every damage.
 
-use crate::blob::{BLOBS, STAGING, path_of};
+use crate::blob::{BLOBS, STAGING, file_name, path_of};
 use crate::disk::{Disk, OpenMode, read_whole};
 use crate::error::DamageKind;
 use crate::format::frame::TYPE_RECORDS;
@@ -166,7 +166,7 @@ fn look_at(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
     for (blob, lsn, key) in &named {
         report.check_blob(disk, dir, blob, *lsn, key)?;
     }
-    let names: HashSet<OsString> = named.iter().map(|(blob, ..)| blob.file_name().into()).collect();
+    let names: HashSet<OsString> = named.iter().map(|(blob, ..)| file_name(blob).into()).collect();
     let unreferenced = blobs.iter().filter(|name| !names.contains(*name));
     report.unreferenced_blobs = unreferenced.map(|name| dir.join(BLOBS).join(name)).collect();
     Ok(report)

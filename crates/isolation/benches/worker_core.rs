@@ -175,7 +175,7 @@ fn telemetry(what: u8, threads: usize) -> f64 {
     executor
         .assign(WORKER, Assignment { lease: LeaseId(1), attempt: 1, chunk, range: 0..1, saved_state: None });
     let WorkerEvent::Replied(batch) = events.recv().unwrap() else { panic!("a reply") };
-    let nanos: u64 = CODEC.decode(entries(&batch.outputs).next().unwrap().unwrap()).unwrap();
+    let nanos: u64 = CODEC.decode(entries(batch.outputs.as_entries()).next().unwrap().unwrap()).unwrap();
     nanos as f64 / CALLS as f64
 }
 

@@ -4,32 +4,44 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Keeps a few used buffers, each no larger than a bound.
+/// Keeps a few used buffers that together are no larger than a bound.
 #[derive(Debug)]
 pub struct BufferPool {
-    spare: Mutex<Vec<Vec<u8>>>,
+    spare: Mutex<Spare>,
     spares_max: usize,
     bytes_max: usize,
 }
 
+#[derive(Debug, Default)]
+struct Spare {
+    buffers: Vec<Vec<u8>>,
+    /// Capacity of all of them.
+    bytes: usize,
+}
+
 impl BufferPool {
-    /// A pool of at most `spares_max` buffers of at most `bytes_max` bytes each.
+    /// A pool that keeps at most `spares_max` buffers of at most `bytes_max` bytes in all.
     #[must_use]
     pub fn new(spares_max: usize, bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { spare: Mutex::new(Vec::new()), spares_max, bytes_max })
+        Arc::new(Self { spare: Mutex::default(), spares_max, bytes_max })
     }
 
     /// A buffer, perhaps a used one: its length and content are unspecified.
     #[must_use]
     pub fn take(self: &Arc<Self>) -> Buffer {
-        let bytes = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = spare.buffers.pop().unwrap_or_default();
+        spare.bytes -= bytes.capacity();
+        drop(spare);
         Buffer { bytes, pool: Some(self.clone()) }
     }
 
     fn give_back(&self, bytes: Vec<u8>) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if bytes.capacity() <= self.bytes_max && bytes.capacity() > 0 && spare.len() < self.spares_max {
-            spare.push(bytes);
+        let together = spare.bytes.saturating_add(bytes.capacity());
+        if bytes.capacity() > 0 && together <= self.bytes_max && spare.buffers.len() < self.spares_max {
+            spare.bytes = together;
+            spare.buffers.push(bytes);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who runs processors, as the engine sees it.
 
-use crate::{Buffer, Chunk, Exit, Failure, KillReason, LeaseId, SavedState, SlotNumber, WorkerId};
+use crate::{Chunk, Exit, Failure, KillReason, LeaseId, Outputs, SavedState, SlotNumber, WorkerId};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub struct ReplyBatch {
     pub offset: u32,
     /// How many; at least 1.
     pub count: u32,
-    /// `count` entries: varint length, output bytes ([`crate::entries`]). The executor has checked the count and lengths.
-    pub outputs: Buffer,
+    /// An executor gives `count` entries, whose count and lengths it has checked.
+    pub outputs: Outputs,
 }
 
 /// An item that was inside `process` when somebody looked.

@@ -6,11 +6,13 @@
 pub mod conformance;
 mod hooked_disk;
 mod misbehave;
+mod paced_disk;
 mod sim_disk;
 mod sys;
 
 pub use hooked_disk::{HookedDisk, Moment};
 pub use misbehave::{Behaviour, Done, FailWith, Misbehave, Start, Task};
+pub use paced_disk::{PacedDisk, Step};
 /// SQLite, for tests that hold something against it.
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

@@ -1,6 +1,8 @@
 //! A hostile worker's messages, all the way to the supervisor.
 
+use super::Debugging;
 use super::inbound::{self, End};
+use super::waits::Waits;
 use super::worker::Worker;
 use cofferdam_ipc::{Codec, FrameLimits, FrameReceiver, FrameSender, Stream};
 use cofferdam_pipeline_core::supervisor::{Command, Commit, Control, Input, Settled, Supervisor};
@@ -43,7 +45,7 @@ pub fn from_worker(data: &[u8]) {
     let host = Arc::new(Mutex::new(Host::new(cancel_at.into())));
     let heard_by = host.clone();
     let sink = Arc::new(move |_, event| heard_by.lock().expect("no panic before").hear(event));
-    let worker = Worker::new(WORKER, SlotNumber(0), sink);
+    let worker = Worker::new(WORKER, SlotNumber(0), Waits::with(Debugging::Off), sink);
     host.lock().expect("no panic before").worker = Some(worker.clone());
 
     let (stream, child) = Stream::pair().expect("there are descriptors");
@@ -125,7 +127,10 @@ impl Host {
     fn check(&mut self, event: &WorkerEvent) {
         let answers = match event {
             WorkerEvent::Replied(batch) => {
-                assert_eq!(entries(&batch.outputs).filter_map(Result::ok).count(), batch.count as usize);
+                assert_eq!(
+                    entries(batch.outputs.as_entries()).filter_map(Result::ok).count(),
+                    batch.count as usize
+                );
                 batch.offset.checked_add(batch.count).expect("offsets that exist");
                 batch.count
             }
@@ -148,7 +153,7 @@ impl Host {
                 assert!(!self.is_ready, "its start was done");
                 0
             }
-            WorkerEvent::Lost | WorkerEvent::Exited(_) => 0,
+            WorkerEvent::Spawned { .. } | WorkerEvent::Lost | WorkerEvent::Exited(_) => 0,
         };
         assert!(answers == 0 || self.is_ready, "an answer before the start is done");
         self.credit = self.credit.checked_sub(answers.into()).expect("more answers than questions");
@@ -195,7 +200,7 @@ impl Host {
             assert!(self.settled.insert(commit.chunk.first().0 + u64::from(position)), "settled twice");
         }
         if let Settled::Completed(outputs) = &commit.settled {
-            assert_eq!(entries(outputs).count(), commit.range.len());
+            assert_eq!(entries(outputs.as_entries()).count(), commit.range.len());
         }
     }
 

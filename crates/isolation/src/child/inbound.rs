@@ -89,7 +89,7 @@ fn take(
             require(*stage == Stage::Ready, "Replies")?;
             check_replies(&replies, payload)?;
             charge(worker, replies.count)?;
-            let outputs = std::mem::take(payload);
+            let outputs = std::mem::take(payload).into();
             let protocol::Replies { lease, offset, count, .. } = replies;
             worker.emit(WorkerEvent::Replied(ReplyBatch { lease: LeaseId(lease), offset, count, outputs }));
             return Ok(true);

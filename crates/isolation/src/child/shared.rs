@@ -20,8 +20,9 @@ use std::sync::Arc;
 /// Spare buffers for replies: some per worker are on their way to the store at any time.
 const SPARE_BUFFERS_MAX: usize = 64;
 
-/// Larger buffers are not kept: they would be the host's memory for the rest of the job.
-const SPARE_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// What is kept in all is the host's memory for the rest of the job: two buffers of 16 MiB, whose pages would cost more to fault in
+/// than their bytes to transfer.
+const SPARE_BUFFER_BYTES_MAX: usize = 40 << 20;
 
 /// What all workers of an executor have in common.
 pub(super) struct Shared {

@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Used reply buffers that are kept, and how large each may be.
+/// Used reply buffers that are kept, and how large they may be in all.
 const SPARE_BUFFERS_MAX: usize = 16;
-const SPARE_BUFFER_BYTES_MAX: usize = 1 << 20;
+const SPARE_BUFFER_BYTES_MAX: usize = 16 << 20;
 
 /// Runs workers as threads of this process.
 ///

@@ -49,7 +49,12 @@ impl Link for MemoryLink {
         copy.clear();
         copy.extend_from_slice(outputs);
         let Replies { lease, offset, count, .. } = batch;
-        self.emit(WorkerEvent::Replied(ReplyBatch { lease: LeaseId(lease), offset, count, outputs: copy }))
+        self.emit(WorkerEvent::Replied(ReplyBatch {
+            lease: LeaseId(lease),
+            offset,
+            count,
+            outputs: copy.into(),
+        }))
     }
 
     fn failed(&mut self, item: OpenItem, failure: Failure) -> Result<(), LinkLost> {

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// Used payload buffers that are kept for the next leases, and how large each may be.
+/// Used payload buffers that are kept for the next leases, and how large they may be in all: two of 16 MiB.
 const SPARE_BUFFERS_MAX: usize = 3;
-const SPARE_BUFFER_BYTES_MAX: usize = 16 << 20;
+const SPARE_BUFFER_BYTES_MAX: usize = 40 << 20;
 
 /// Stack of the ticker, which runs nothing of the user's.
 const TICKER_STACK_BYTES: usize = 128 * 1024;

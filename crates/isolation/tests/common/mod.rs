@@ -193,7 +193,7 @@ impl End {
 /// The outputs of a batch.
 pub fn outputs(batch: &ReplyBatch) -> Vec<Vec<u8>> {
     let decode = |entry: &[u8]| Codec::Bincode.decode::<serde_bytes::ByteBuf>(entry).unwrap().into_vec();
-    entries(&batch.outputs).map(|entry| decode(entry.unwrap())).collect()
+    entries(batch.outputs.as_entries()).map(|entry| decode(entry.unwrap())).collect()
 }
 
 /// Two good items, a bad one and a good one behind it on one worker, with an idle neighbour: the worker's end must be

@@ -76,7 +76,8 @@ impl Rig {
     pub fn replies(&self) -> (u32, u32, Vec<Vec<u8>>) {
         match self.next() {
             WorkerEvent::Replied(ReplyBatch { lease, offset, count, outputs }) => {
-                let outputs: Vec<_> = entries(&outputs).map(|entry| entry.unwrap().to_vec()).collect();
+                let outputs: Vec<_> =
+                    entries(outputs.as_entries()).map(|entry| entry.unwrap().to_vec()).collect();
                 assert_eq!(outputs.len(), count as usize);
                 (lease.0, offset, outputs.iter().map(|output| CODEC.decode(output).unwrap()).collect())
             }

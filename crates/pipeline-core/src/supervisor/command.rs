@@ -2,7 +2,7 @@
 
 use super::Prior;
 use crate::{
-    Assignment, Buffer, Chunk, EventKind, Evidence, Failure, KillReason, LeaseId, SavedState, SlotNumber,
+    Assignment, Chunk, EventKind, Evidence, Failure, KillReason, LeaseId, Outputs, SavedState, SlotNumber,
     WorkerId,
 };
 use std::ops::Range;
@@ -73,8 +73,8 @@ pub struct Commit {
 /// How items ended.
 #[derive(Debug)]
 pub enum Settled {
-    /// One entry for each item ([`crate::entries`]).
-    Completed(Buffer),
+    /// Each has its output.
+    Completed(Outputs),
     /// Reported by the processor and not retried.
     Failed(Evidence),
     /// Ended its worker once too often.

@@ -68,7 +68,7 @@ impl Ledger {
             return;
         }
         let (kind, bytes) = match &settled {
-            Settled::Completed(outputs) => (OutcomeKind::Completed, outputs.len()),
+            Settled::Completed(outputs) => (OutcomeKind::Completed, outputs.as_entries().len()),
             Settled::Failed(evidence) => (OutcomeKind::Failed, evidence_bytes(evidence)),
             Settled::Quarantined(evidence) => (OutcomeKind::Quarantined, evidence_bytes(evidence)),
             Settled::Cancelled(evidence) => (OutcomeKind::Cancelled, evidence_bytes(evidence)),

@@ -179,7 +179,7 @@ impl World {
         builder.push::<()>(|_| Ok(())).unwrap();
         let chunk =
             Arc::new(builder.finish(ItemIndex(self.fed), Identities::default()).expect("it has an item"));
-        let batch = ReplyBatch { lease, offset: 0, count: 1, outputs: Buffer::default() };
+        let batch = ReplyBatch { lease, offset: 0, count: 1, outputs: Buffer::default().into() };
         let events = [
             WorkerEvent::Spawned { pid: 1 },
             WorkerEvent::Ready,

@@ -26,7 +26,12 @@ impl World {
         self.fake(worker).violated = true;
         let event = match self.random.below(9) {
             0 => WorkerEvent::Ready,
-            1 => WorkerEvent::Replied(ReplyBatch { lease, offset, count: 1, outputs: Buffer::from(vec![0]) }),
+            1 => WorkerEvent::Replied(ReplyBatch {
+                lease,
+                offset,
+                count: 1,
+                outputs: Buffer::from(vec![0]).into(),
+            }),
             2 => {
                 let item = OpenItem { lease, offset, ..OpenItem::default() };
                 WorkerEvent::Failed { item, failure: Failure::transient("a lie") }

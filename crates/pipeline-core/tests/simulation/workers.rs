@@ -349,7 +349,7 @@ impl World {
                     lease: open.lease,
                     offset: open.offset,
                     count: 1 << 20,
-                    outputs: Buffer::default(),
+                    outputs: Buffer::default().into(),
                 };
                 self.tell(worker, WorkerEvent::Replied(batch));
             }
@@ -366,7 +366,7 @@ impl World {
         self.model.items[open.item as usize].replied = true;
         let twice = self.random.chance(self.scenario.duplicates);
         for _ in 0..=usize::from(twice) {
-            let outputs = Buffer::from(vec![0]);
+            let outputs = Buffer::from(vec![0]).into();
             let batch = ReplyBatch { lease: open.lease, offset: open.offset, count: 1, outputs };
             self.tell(worker, WorkerEvent::Replied(batch));
         }
@@ -398,7 +398,7 @@ impl World {
             }
             let twice = self.random.chance(self.scenario.duplicates);
             for _ in 0..=usize::from(twice) {
-                let outputs = Buffer::from(vec![0; count as usize]);
+                let outputs = Buffer::from(vec![0; count as usize]).into();
                 self.tell(worker, WorkerEvent::Replied(ReplyBatch { lease, offset, count, outputs }));
             }
             self.fake(worker).violated |= twice;

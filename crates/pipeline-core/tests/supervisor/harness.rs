@@ -100,7 +100,7 @@ impl Harness {
     }
 
     pub fn reply(&mut self, worker: u32, lease: u32, offset: u32, count: u32) -> Vec<String> {
-        let outputs = Buffer::from(vec![0; count.min(1 << 20) as usize]);
+        let outputs = Buffer::from(vec![0; count.min(1 << 20) as usize]).into();
         let batch = ReplyBatch { lease: LeaseId(lease), offset, count, outputs };
         self.worker(worker, WorkerEvent::Replied(batch))
     }

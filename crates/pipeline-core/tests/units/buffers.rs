@@ -28,6 +28,16 @@ fn a_pool_keeps_neither_too_many_nor_too_large_buffers() {
 }
 
 #[test]
+fn what_a_pool_keeps_is_bounded_in_all() {
+    let pool = BufferPool::new(8, 100);
+    let mut taken: Vec<_> = (0..3).map(|_| pool.take()).collect();
+    taken.iter_mut().for_each(|buffer| buffer.reserve_exact(40));
+    drop(taken);
+    let both: Vec<_> = (0..3).map(|_| pool.take()).collect();
+    assert_eq!(both.iter().map(|buffer| buffer.capacity()).sum::<usize>(), 80);
+}
+
+#[test]
 fn a_buffer_outlives_its_pool_and_one_without_a_pool_is_just_bytes() {
     let pool = BufferPool::new(1, 100);
     let mut buffer = pool.take();

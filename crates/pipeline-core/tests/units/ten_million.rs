@@ -31,7 +31,7 @@ fn ten_million_items_are_settled_once_each_and_few_are_held_at_a_time() {
                 Command::Assign(worker, lease) => {
                     let count = lease.range.end - lease.range.start;
                     let outputs = Buffer::from(vec![0; count as usize]);
-                    let batch = ReplyBatch { lease: lease.lease, offset: 0, count, outputs };
+                    let batch = ReplyBatch { lease: lease.lease, offset: 0, count, outputs: outputs.into() };
                     inputs.push_back(Input::Worker(worker, WorkerEvent::Replied(batch)));
                 }
                 Command::Commit(commit) => {

@@ -135,8 +135,8 @@ impl Rig {
             };
             assert_eq!((batch.lease, batch.offset), (lease, offset));
             assert!(batch.count > 0, "an empty batch");
-            let decoded =
-                entries(&batch.outputs).map(|entry| self.codec.decode(entry.expect("whole entries")));
+            let decoded = entries(batch.outputs.as_entries())
+                .map(|entry| self.codec.decode(entry.expect("whole entries")));
             outputs.extend(decoded.map(|output| output.expect("a text")));
             offset += batch.count;
             assert_eq!(outputs.len(), (count - (end - offset)) as usize, "entries and count");
