@@ -107,12 +107,17 @@ def read_head(path):
 
 def segment_header(data):
     for copy, offset in enumerate((0, 4096)):
-        header = data[offset : offset + 116]
-        if len(header) == 116 and crc(header[:112]) == struct.unpack_from("<I", header, 112)[0]:
-            need(header[:8] == b"CFDMSEG1" and struct.unpack_from("<HH", header, 8) == (1, copy), "a segment's header")
+        version = struct.unpack_from("<H", data, offset + 8)[0]
+        length = {1: 116, 2: 148}.get(version, 148)
+        header = data[offset : offset + length]
+        if len(header) == length and crc(header[:-4]) == struct.unpack("<I", header[-4:])[0]:
+            need(header[:8] == b"CFDMSEG1" and struct.unpack_from("<H", header, 10)[0] == copy, "a segment's header")
+            need(version in (1, 2), "a segment's version")
             need(struct.unpack_from("<I", header, 20)[0] == 0, "flags of a segment that a reader must know")
             names = ("seq", "epoch", "salt", "first_lsn", "prev_seq", "prev_end", "prev_chain", "absorbs")
             fields = dict(zip(names, struct.unpack_from("<QQQQQQII", header, 56)))
+            ends = ("own_end", "dropped", "sealed_end", "sealed_chain", "own_chain")
+            fields |= dict(zip(ends, struct.unpack_from("<QQQII", header, 112) if version == 2 else [0] * 5))
             return fields | {"store": header[24:40], "job": header[40:56], "raw_salt": header[72:80]}
     return None
 
@@ -200,6 +205,8 @@ def records(body):
             for _ in range(fields.varint()):
                 if not isinstance(identity(fields, False)[0], bytes):
                     fields.varint()
+        elif kind == 11:
+            yield from [None] * Fields(fields.bytes()).varint()
         else:
             fields.bytes()
 
@@ -233,10 +240,13 @@ def outcomes(order, head):
             need(header["kind"] in (1, 2) or header["flags"] & SKIPPABLE, "a frame of an unknown type")
             found = list(records(body)) if header["kind"] == 1 else []
             need(len(found) == header["count"], "a frame's count")
-            yield from ((lsn + n, outcome) for n, outcome in enumerate(found))
+            yield from ((lsn + n, outcome) for n, outcome in enumerate(found) if outcome is not None)
             lsn += len(found)
-            if following and end == following["prev_end"]:
+            if following and end == (segment.header["own_end"] or following["prev_end"]):
                 break
+        if segment.header["own_end"]:
+            need(following and (end, chain) == (segment.header["own_end"], segment.header["own_chain"]), "a compacted segment's end")
+            end, chain = segment.header["sealed_end"], segment.header["sealed_chain"]
         if following:
             need((end, chain) == (following["prev_end"], following["prev_chain"]), "a segment's end")
         else:

@@ -32,6 +32,8 @@ impl JobStore {
     pub fn backup_to(&self, root: &Path) -> Result<(), StoreError> {
         let disk = self.journal.disk.as_ref();
         let building = Building::begin(disk, root)?;
+        // Segments and blobs stay as long as they are copied.
+        let _turn = lock(&self.journal.compaction.turn);
         let held = self.journal.hold()?;
         write_file(disk, &building.path.join(STORE), &[(0, &store_file::encode(held.head.store))])?;
         let jobs = building.path.join(JOBS);

@@ -147,6 +147,14 @@ impl<'a> Batch<'a> {
         self.parts.iter().map(part_len).sum()
     }
 
+    /// The blobs that its outcomes name.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &BlobRef> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Blob { blob, .. } => Some(blob),
+            Part::Run { .. } | Part::Completed { .. } | Part::SetAside { .. } => None,
+        })
+    }
+
     /// Replaces outputs that are too large for the journal by what `spill` makes of them.
     pub(crate) fn spill_large(
         self,

@@ -1,8 +1,10 @@
 //! Large outputs: staged, synced, renamed, and only then committed.
 
 use crate::disk::{Disk, OpenMode, write_all_at};
+use crate::journal::lead::lock;
 use crate::journal::room;
 use crate::seeded::has_bug;
+use crate::verify::is_named;
 use crate::{BlobRef, JobStore, StoreError, random};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -20,22 +22,34 @@ impl JobStore {
     /// # Errors
     /// Those of the disk, which do not poison the handle.
     pub fn put_blob(&self, content: &mut dyn Read) -> Result<BlobRef, StoreError> {
-        put(self.journal.disk.as_ref(), &self.journal.dir, content)
+        put(self.journal.disk.as_ref(), &self.journal.dir, content, |blob| self.keep_blob(blob))
     }
 
     /// Reads a blob, verified against its length and hash.
     ///
     /// # Errors
-    /// [`StoreError::BlobDamaged`] when it is not what was committed.
+    /// [`StoreError::BlobGone`] when its outcome was superseded and compaction has removed it; [`StoreError::BlobDamaged`] when it is
+    /// not what was committed.
     pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
         read(self.journal.disk.as_ref(), &self.journal.dir, blob)
     }
+
+    /// Its outcome is yet to come, so nothing names it.
+    pub(crate) fn keep_blob(&self, blob: &BlobRef) {
+        lock(&self.journal.compaction.fresh_blobs).insert(file_name(blob));
+    }
 }
 
-/// Copies `content` into the store; durable when this returns, but no outcome yet.
-pub(crate) fn put(disk: &dyn Disk, dir: &Path, content: &mut dyn Read) -> Result<BlobRef, StoreError> {
+/// Copies `content` into the store; durable when this returns, but no outcome yet. `keep` learns of it before it gets its name.
+pub(crate) fn put(
+    disk: &dyn Disk,
+    dir: &Path,
+    content: &mut dyn Read,
+    keep: impl FnOnce(&BlobRef),
+) -> Result<BlobRef, StoreError> {
     let staged = dir.join(STAGING).join(format!("{:016x}", random::number()?));
     let result = stage(disk, &staged, content).and_then(|blob| {
+        keep(&blob);
         let path = path_of(dir, &blob);
         disk.rename(&staged, &path).map_err(|error| StoreError::io("rename to", &path, error))?;
         let blobs = dir.join(BLOBS);
@@ -81,6 +95,9 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path, blob: &BlobRef) -> Result<Vec<u8
     let damaged = || StoreError::BlobDamaged { path: path.clone() };
     let bytes = match crate::disk::read_whole(disk, &path, blob.len) {
         Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named(disk, dir, blob)? => {
+            return Err(StoreError::BlobGone { path });
+        }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
             return Err(damaged());
         }

@@ -114,6 +114,12 @@ pub enum StoreError {
         /// The blob's file.
         path: PathBuf,
     },
+    /// The blob was removed with the outcome that named it, which a later one superseded: read the outcomes again.
+    #[error("blob {} was removed with the outcome that it belonged to", path.display())]
+    BlobGone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A staged file does not hold what its writer reported. It was removed; nothing was committed.
     #[error("the staged file {} is not what its writer reported", path.display())]
     StagedMismatch {

@@ -140,7 +140,7 @@ impl Index {
                 self.set_saved_state(*item, (*state).into());
                 Ok(())
             }
-            Record::Other => Ok(()),
+            Record::Dropped { .. } | Record::Other => Ok(()),
         };
         self.accept(&undo);
         taken
@@ -300,6 +300,24 @@ impl Index {
     pub(crate) fn added_unseen(&self) -> u64 {
         let flags = |entry: &&Entry| entry.flags() & (FLAG_SEEN | FLAG_ADDED) == FLAG_ADDED;
         self.keyed.iter().filter(flags).count() as u64
+    }
+
+    /// The lsn of the key's newest outcome; `None` for an ordinal, of which there is one at most.
+    pub(crate) fn outcome_lsn(&self, key: KeyRef<'_>) -> Option<u64> {
+        match self.id(key) {
+            KeyId::Ordinal(_) => None,
+            KeyId::Hash(hash) => self.keyed.get(hash).map(Entry::lsn),
+        }
+    }
+
+    /// The lsns of the keys in one part of the table; `None` behind the last part.
+    pub(crate) fn lsns_of_part(&self, part: usize) -> Option<impl Iterator<Item = u64>> {
+        self.keyed.shard(part).map(|entries| entries.map(Entry::lsn))
+    }
+
+    /// The last session that leased anything.
+    pub(crate) fn leases_epoch(&self) -> u64 {
+        self.leases_epoch
     }
 
     /// Whether the outcome `lsn` of `key` still counts, and whether the source still has the key.

@@ -5,6 +5,7 @@ use crate::format::description::Description;
 use crate::format::record::{Item, LeaseItems, put_added, put_lease_started, put_note, put_saved_state};
 use crate::index::Standing;
 use crate::journal::chain::Chain;
+use crate::journal::compact::Compaction;
 use crate::journal::fill::FillAhead;
 use crate::journal::group::State;
 use crate::journal::lead::{Journal, OnCommit, lock};
@@ -82,6 +83,7 @@ impl JobStore {
             head: Mutex::new(parts.head),
             on_commit: Mutex::new(None),
             snapshots: Snapshots::new(options.snapshot_after_bytes, parts.behind, parts.snapshot_len),
+            compaction: Compaction::default(),
             is_filling: AtomicBool::new(false),
         });
         let writer = Mutex::new(Some(spawn_writer(&journal)?));
@@ -206,7 +208,9 @@ impl JobStore {
     }
 
     fn spill<'a>(&self, batch: Batch<'a>) -> Result<Batch<'a>, StoreError> {
-        batch.spill_large(|mut output| self.put_blob(&mut output))
+        let batch = batch.spill_large(|mut output| self.put_blob(&mut output))?;
+        lock(&self.journal.compaction.fresh_blobs).extend(batch.blobs().map(crate::blob::file_name));
+        Ok(batch)
     }
 
     /// Writes what was submitted without waiting for company; does not wait for the end of that.
@@ -393,6 +397,7 @@ impl JobStore {
         }
         let journal = &self.journal;
         journal.join_snapshot();
+        let _turn = lock(&journal.compaction.turn);
         let recovered = recover_ours(journal, &mut lock(&self.lock))?;
         let report = recovered.report.clone();
         let parts = Parts::begin(&journal.disk, &journal.dir, recovered, journal.fill)?;

@@ -97,6 +97,7 @@ impl JobReader {
     /// Reads a blob, verified against its length and hash.
     ///
     /// # Errors
+    /// [`StoreError::BlobGone`] when its outcome was superseded since this was opened, and compaction has removed it;
     /// [`StoreError::BlobDamaged`] when it is not what was committed.
     pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
         blob::read(self.disk.as_ref(), &self.dir, blob)

@@ -240,6 +240,12 @@ impl KeyedTable {
         Some(removed)
     }
 
+    /// The entries of one shard; `None` behind the last one.
+    pub(crate) fn shard(&self, number: usize) -> Option<impl Iterator<Item = &Entry>> {
+        let shard = self.shards.get(number)?;
+        Some(shard.places.iter().filter(|entry| !entry.is_empty()))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.shards.iter().flat_map(|shard| &shard.places).filter(|entry| !entry.is_empty())
     }

@@ -67,7 +67,8 @@ impl LentFrame {
             let (record, bytes) = record?;
             let (bytes, outcomes) = (at..at + bytes.len(), u64::from(record.outcomes()));
             at = bytes.end;
-            if outcomes > 0 && lsn + outcomes - 1 > after {
+            let is_there = outcomes > 0 && !matches!(record, Record::Dropped { .. });
+            if is_there && lsn + outcomes - 1 > after {
                 let key = key_of(record, lsn)?;
                 self.spans.push_back(Span { bytes, lsn, has_key: key.is_some() });
                 keyed.extend(key.map(|key| (key, lsn)));
@@ -163,7 +164,9 @@ fn outcome(record: Record<'_>, lsn: u64) -> Result<OutcomeRef<'_>, Malformed> {
         Record::CompletedRun { .. } | Record::Note { .. } | Record::LeaseStarted { .. } => {
             return Err(Malformed);
         }
-        Record::SavedState { .. } | Record::Added { .. } | Record::Other => return Err(Malformed),
+        Record::SavedState { .. } | Record::Added { .. } | Record::Dropped { .. } | Record::Other => {
+            return Err(Malformed);
+        }
     };
     let (key, fingerprint) = (item.key, item.fingerprint);
     Ok(OutcomeRef { lsn, key, fingerprint, kind, attempts, step, body })

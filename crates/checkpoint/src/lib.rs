@@ -13,6 +13,7 @@
 //! | read outcomes, also while more are written | [`JobStore::outcomes`], [`JobReader::outcomes`] |
 //! | take in a large output that a worker writes | [`JobStore::stage`], [`JobStore::commit_staged`] |
 //! | go on after a failure | [`JobStore::reopen`] |
+//! | make room for what later outcomes superseded | [`JobStore::compact`], [`Store::delete`] |
 //! | check every byte, also beside whoever works | [`Store::verify`] |
 //! | copy a job beside its commits | [`JobStore::backup_to`] |
 //! | get out of a damaged store what is intact | [`Store::salvage`] |
@@ -30,6 +31,7 @@ mod batch;
 mod blob;
 mod building;
 mod clock;
+mod compaction;
 mod disk;
 mod done;
 mod durability;
@@ -61,6 +63,7 @@ mod verify;
 
 pub use batch::Batch;
 pub use cofferdam_pipeline_core::BlobRef;
+pub use compaction::CompactionReport;
 pub use disk::{Disk, DiskFile, FileSystemKind, OpenMode};
 pub use done::DoneOrdinals;
 pub use durability::{Durability, SyncStats};

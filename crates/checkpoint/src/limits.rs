@@ -40,6 +40,8 @@ pub(crate) const FILL_MAX: u64 = 8 << 20;
 pub(crate) const MERGE_BYTES_MIN: u64 = 64 << 10;
 /// A new segment takes in no more than this: some ten milliseconds.
 pub(crate) const MERGE_BYTES_MAX: u64 = 4 << 20;
+/// Compaction reads no more than this for one segment, and writes no more than fits into one.
+pub(crate) const COMPACT_BYTES_MAX: u64 = 2 << 30;
 /// At least so many bytes of the journal lie between two snapshots: reading them takes some 20 ms.
 pub(crate) const SNAPSHOT_BYTES: u64 = 16 << 20;
 /// And never more because the last one was long: reading them takes half a second.

@@ -125,10 +125,8 @@ impl Outcomes {
     fn read_frame(&mut self) -> Result<bool, StoreError> {
         loop {
             match self.read_frame_of_chain() {
-                // The segment was replaced by one that holds the same.
-                Err(error) if error.is_missing_file() && self.view.progress().0 != self.chain.version => {
-                    self.cursor = None;
-                }
+                // The segment was replaced by one that holds the same, perhaps under its name.
+                Err(_) if self.view.progress().0 != self.chain.version => self.cursor = None,
                 result => return result,
             }
         }

@@ -199,7 +199,7 @@ impl Copy<'_> {
                 }
                 return Ok(());
             }
-            Record::Other => return Ok(()),
+            Record::Dropped { .. } | Record::Other => return Ok(()),
         };
         self.commit(batch, outcomes)
     }

@@ -79,6 +79,7 @@ impl JobStore {
     /// [`StoreError::StagedMismatch`] when it is longer, shorter or other than reported: the writer is not to be believed;
     /// else those of the disk, which do not poison the handle.
     pub fn commit_staged(&self, staged: StagedFile, expected: &BlobRef) -> Result<(), StoreError> {
+        self.keep_blob(expected);
         staged.commit(&self.journal.dir, expected)
     }
 }

@@ -286,6 +286,13 @@ fn blobs_in(frame: &Frame<'_>) -> Vec<(BlobRef, u64, Key)> {
     found
 }
 
+/// Whether an intact outcome in the journal names the blob.
+pub(crate) fn is_named(disk: &dyn Disk, dir: &Path, blob: &BlobRef) -> Result<bool, StoreError> {
+    let mut is_named = false;
+    survey(disk, dir, &mut |_, frame| is_named |= blobs_in(frame).iter().any(|(named, ..)| named == blob))?;
+    Ok(is_named)
+}
+
 pub(crate) fn list(disk: &dyn Disk, path: &Path) -> Result<Vec<OsString>, StoreError> {
     match disk.read_dir(path) {
         Ok(names) => Ok(names),

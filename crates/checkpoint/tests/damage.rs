@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use support::{JOB, Model, open_store, spec};
 
-const HEADER_LEN: usize = 116;
+const HEADER_LEN: usize = 148;
 const SECOND_COPY: usize = 4096;
 const FRAMES_START: usize = 8192;
 

@@ -139,8 +139,8 @@ fn a_successor_that_disagrees_about_what_it_follows_is_corrupt() {
     let mut header = disk.peek(&second).unwrap();
     for copy in [0, 4096] {
         header[copy + 104] ^= 1;
-        let sum = crc(&header[copy..copy + 112]);
-        header[copy + 112..copy + 116].copy_from_slice(&sum.to_le_bytes());
+        let sum = crc(&header[copy..copy + 144]);
+        header[copy + 144..copy + 148].copy_from_slice(&sum.to_le_bytes());
     }
     disk.poke(&second, header).unwrap();
     assert_eq!(disk.peek(&path).unwrap(), content, "an opening changes nothing that is there");

@@ -13,7 +13,7 @@ use support::{JOB, Model, open_store, spec};
 const SLOT_PAYLOAD: usize = 28;
 const SLOT_ROOM: usize = 4096;
 /// Where a segment's header has its checksum, and where its copies lie.
-const SEGMENT_SUM: usize = 112;
+const SEGMENT_SUM: usize = 144;
 const SEGMENT_COPIES: [usize; 2] = [0, 4096];
 
 fn crc(bytes: &[u8]) -> u32 {
@@ -112,7 +112,7 @@ fn a_flag_that_nobody_must_know_is_no_reason() {
 
 #[test]
 fn a_segment_of_a_newer_version_or_with_flags_that_must_be_known_is_refused() {
-    for (at, byte) in [(8, 2), (20, 32)] {
+    for (at, byte) in [(8, 3), (20, 32)] {
         let disk = disk();
         let changed = change_segment(&disk, at, byte);
         assert_eq!(refused(&disk, changed), u32::from(byte));

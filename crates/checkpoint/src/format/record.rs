@@ -25,6 +25,8 @@ pub(crate) const KIND_ITEM: u8 = 9;
 
 /// What an unsettled item saved.
 pub(crate) const KIND_SAVED_STATE: u8 = 10;
+/// Outcomes that later ones superseded were here.
+pub(crate) const KIND_DROPPED: u8 = 11;
 
 /// A step number follows the tag; without it the step is 0.
 pub(crate) const TAG_STEP: u8 = 0x40;
@@ -45,6 +47,7 @@ pub(crate) const KINDS: &[(u8, &str)] = &[
     (KIND_WITHDRAWN, "withdrawn"),
     (KIND_ITEM, "item"),
     (KIND_SAVED_STATE, "saved state"),
+    (KIND_DROPPED, "dropped"),
 ];
 
 /// One record, borrowed from a verified body.
@@ -95,6 +98,10 @@ pub(crate) enum Record<'a> {
         item: Item<'a>,
         state: &'a [u8],
     },
+    /// So many outcomes were here.
+    Dropped {
+        count: u32,
+    },
     /// A kind that this version only passes over.
     Other,
 }
@@ -117,7 +124,7 @@ impl Record<'_> {
     /// Outcomes in the record, so lsns that it takes.
     pub(crate) fn outcomes(&self) -> u32 {
         match self {
-            Self::CompletedRun { count, .. } => *count,
+            Self::CompletedRun { count, .. } | Self::Dropped { count } => *count,
             Self::Completed { .. } | Self::CompletedBlob { .. } | Self::SetAside { .. } => 1,
             Self::Note { .. } | Self::LeaseStarted { .. } => 0,
             Self::SavedState { .. } | Self::Added { .. } | Self::Other => 0,
@@ -184,6 +191,14 @@ pub(crate) fn put_saved_state(out: &mut Vec<u8>, item: Item<'_>, state: &[u8]) {
     let mut fields = Vec::with_capacity(state.len() + 64);
     put_identity(&mut fields, item);
     fields.extend_from_slice(state);
+    put_bytes(out, &fields);
+}
+
+/// Takes the lsns of outcomes that are not kept.
+pub(crate) fn put_dropped(out: &mut Vec<u8>, count: u32) {
+    let mut fields = Vec::with_capacity(5);
+    put_varint(&mut fields, count.into());
+    out.push(KIND_DROPPED);
     put_bytes(out, &fields);
 }
 
@@ -323,6 +338,7 @@ fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
             let mut fields = Reader(r.bytes()?);
             Ok(Record::SavedState { item: read_item(&mut fields, fingerprinted)?, state: fields.0 })
         }
+        KIND_DROPPED => Ok(Record::Dropped { count: Reader(r.bytes()?).varint_u32()? }),
         // All later kinds begin with the length of the rest.
         KIND_JOB_STATE..=TAG_KIND_MASK => r.bytes().map(|_| Record::Other),
         _ => Err(Malformed),
@@ -386,6 +402,7 @@ mod tests {
         put_lease_started(&mut body, (9, 1, 2), lease.iter().copied());
         put_added(&mut body, b"new", &[7; 3]);
         put_saved_state(&mut body, item, b"page 7");
+        put_dropped(&mut body, 300);
         body.extend_from_slice(&[KIND_WITHDRAWN, 1, 0]);
         let read: Vec<_> = records(&body).map(|record| record.unwrap()).collect();
         assert_eq!(
@@ -405,6 +422,7 @@ mod tests {
                 Record::LeaseStarted { epoch: 9, worker: 1, lease: 2, items: lease.to_vec() },
                 Record::Added { key: b"new", content: &[7; 3] },
                 Record::SavedState { item, state: b"page 7" },
+                Record::Dropped { count: 300 },
                 Record::Other,
             ]
         );

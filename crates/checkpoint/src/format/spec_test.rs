@@ -94,15 +94,23 @@ fn what_is_encoded_lies_where_the_layouts_say() {
         u64::from_le_bytes(number)
     };
     let prev = segment::Pin { seq: 5, end: 9000, chain: 6, next_lsn: 44 };
+    let (store, job) = ([1; 16], [2; 16]);
+    let compacted =
+        Some(segment::Compacted { end: 8300, chain: 12, dropped: 13, sealed_end: 9100, sealed_chain: 14 });
     let header =
-        segment::SegmentHeader { store: [1; 16], job: [2; 16], seq: 7, epoch: 3, salt: 9, prev, absorbs: 1 };
+        segment::SegmentHeader { store, job, seq: 7, epoch: 3, salt: 9, prev, absorbs: 1, compacted };
     let bytes = header.encode(1);
     for (name, value) in
-        [("version", 1), ("copy", 1), ("seq", 7), ("epoch", 3), ("salt", 9), ("first lsn", 44)]
+        [("version", 2), ("copy", 1), ("seq", 7), ("epoch", 3), ("salt", 9), ("first lsn", 44)]
     {
         assert_eq!(at(segment::LAYOUT, &bytes, name), value, "{name}");
     }
     for (name, value) in [("prev seq", 5), ("prev end", 9000), ("prev chain", 6), ("absorbs", 1)] {
+        assert_eq!(at(segment::LAYOUT, &bytes, name), value, "{name}");
+    }
+    let of_compaction =
+        [("own end", 8300), ("dropped", 13), ("sealed end", 9100), ("sealed chain", 14), ("own chain", 12)];
+    for (name, value) in of_compaction {
         assert_eq!(at(segment::LAYOUT, &bytes, name), value, "{name}");
     }
     let head = head::Head {

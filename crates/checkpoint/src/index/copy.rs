@@ -1,6 +1,6 @@
 //! A copy of the index as it was at one moment, and an index made from one.
 
-use super::{FLAG_ADDED, Index, KIND_MASK, KeyId, RawLease};
+use super::{FLAG_ADDED, FLAG_SEEN, Index, KIND_MASK, KeyId, RawLease};
 use crate::added::Added;
 use crate::format::record::{Record, records};
 use crate::format::snapshot::{Other, put_other};
@@ -63,8 +63,9 @@ impl Index {
         self.covered = lsn;
     }
 
-    /// Takes the next keys of a snapshot in, those of one shard; false if they are not in order.
-    pub(crate) fn fill_keys(&mut self, entries: &[Entry]) -> bool {
+    /// Takes the next keys of a snapshot in, those of one shard; false if they are not in order. They count as seen until a pass begins.
+    pub(crate) fn fill_keys(&mut self, entries: &mut [Entry]) -> bool {
+        entries.iter_mut().for_each(|entry| entry.set_flag(FLAG_SEEN, true));
         self.keyed.fill_shard(entries)
     }
 
@@ -151,7 +152,7 @@ mod tests {
         let mut index = Index::new(7);
         index.with_done(copy.done.clone(), copy.counts, copy.lease_epoch);
         for piece in pieces {
-            assert!(index.fill_keys(piece));
+            assert!(index.fill_keys(&mut piece.clone()));
         }
         let bytes = copy.others();
         assert!(others(&bytes).all(|other| index.take_other(&other.unwrap())));

@@ -1,7 +1,8 @@
 //! Which stretches of which segments make up the journal, for those who read it while it is written.
 
 use crate::format::frame::FrameKey;
-use crate::format::segment::{FRAMES_START, SegmentHeader};
+use crate::format::segment::{Compacted, FRAMES_START, SegmentHeader};
+use std::ops::Range;
 
 /// The segments of a journal in order. Every one but the last ends where the next one takes over.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,22 @@ pub(crate) struct Link {
     pub(crate) first_lsn: u64,
     /// The accepted end, unless it is the last one.
     pub(crate) end: u64,
+    /// So many numbers before `seq` are of segments that this one replaces.
+    pub(crate) absorbs: u32,
+    pub(crate) compacted: Option<Compacted>,
+}
+
+impl Link {
+    pub(super) fn new(header: &SegmentHeader) -> Self {
+        Self {
+            seq: header.seq,
+            key: FrameKey::new(header.salt, header.epoch, header.seq),
+            first_lsn: header.prev.next_lsn,
+            end: header.compacted.map_or(FRAMES_START, |compacted| compacted.end),
+            absorbs: header.absorbs,
+            compacted: header.compacted,
+        }
+    }
 }
 
 impl Chain {
@@ -30,17 +47,23 @@ impl Chain {
         while self.links.last().is_some_and(|last| last.seq != header.prev.seq) {
             self.links.pop();
         }
-        if let Some(last) = self.links.last_mut() {
+        if let Some(last) = self.links.last_mut().filter(|last| last.compacted.is_none()) {
             last.end = header.prev.end;
         }
-        self.links.push(Link {
-            seq: header.seq,
-            key: FrameKey::new(header.salt, header.epoch, header.seq),
-            first_lsn: header.prev.next_lsn,
-            end: FRAMES_START,
-        });
+        self.links.push(Link::new(header));
         self.version += 1;
         self.durable_end = FRAMES_START;
+    }
+
+    /// Puts a compacted segment in the place of those that it holds; `replaced` are sealed and in the chain.
+    pub(crate) fn replace(&mut self, replaced: Range<usize>, header: &SegmentHeader) {
+        self.links.splice(replaced, [Link::new(header)]);
+        self.version += 1;
+    }
+
+    /// The position in `links` of the segment `seq`.
+    pub(crate) fn position_of_seq(&self, seq: u64) -> Option<usize> {
+        self.links.iter().position(|link| link.seq == seq)
     }
 
     /// The position in `links` of the segment that holds `lsn`, or would.

@@ -49,7 +49,7 @@ pub(crate) fn begin_segment(
     append_mark(&mut appender)?;
     let target = appender.sync_target();
     if has_bug("segments are removed before the one that replaces them is durable") {
-        super::merge::remove_absorbed(disk.as_ref(), dir, &header);
+        super::merge::remove_absorbed(disk.as_ref(), dir, &[super::chain::Link::new(&header)]);
     }
     if !has_bug("a new segment is not synced") {
         target.sync()?;

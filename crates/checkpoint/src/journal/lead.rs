@@ -2,6 +2,7 @@
 
 use super::append::{Appender, FrameKind};
 use super::chain::Chain;
+use super::compact::Compaction;
 use super::create::{append_mark, begin_segment};
 use super::fill::{FillAhead, FillError, Filler};
 use super::group::{Group, State};
@@ -40,6 +41,7 @@ pub(crate) struct Journal {
     pub(crate) head: Mutex<HeadFile>,
     pub(crate) on_commit: Mutex<Option<OnCommit>>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) compaction: Compaction,
     /// Whether the thread that fills the current segment ahead has been started.
     pub(crate) is_filling: AtomicBool,
 }
@@ -314,7 +316,7 @@ impl Journal {
                 head.snapshot_lsn = 0;
             }
         })?;
-        merge::remove_absorbed(self.disk.as_ref(), &self.dir, &header);
+        merge::remove_absorbed(self.disk.as_ref(), &self.dir, &lock(&self.chain).links.clone());
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! So a new segment takes in those before it that are not much longer than what it has taken in already: the lengths left
 //! then double from one to the next, and each outcome is written again a few times at most.
 
+use super::chain::Link;
 use super::lead::Tip;
 use super::rewrite::Tail;
 use super::scan::Found;
@@ -24,7 +25,8 @@ pub(crate) struct Accepted<'a> {
 
 impl Accepted<'_> {
     fn end_of(&self, position: usize) -> u64 {
-        self.path.get(position + 1).map_or(self.end, |(_, successor)| successor.prev.end)
+        let sealed = self.path.get(position + 1).map_or(self.end, |(_, successor)| successor.prev.end);
+        self.path[position].1.compacted.map_or(sealed, |compacted| compacted.end)
     }
 
     /// The position of the first segment to replace, `begun` at the latest; `path.len()` for none.
@@ -65,15 +67,14 @@ pub(crate) fn of_full_segment(tip: &Tip) -> Option<Tail> {
     (counts <= MERGE_BYTES_MAX).then(|| appender.whole())
 }
 
-/// Removes what `header`'s segment replaces; HEAD names it already. What cannot be removed takes space until the next time.
-pub(crate) fn remove_absorbed(disk: &dyn Disk, dir: &Path, header: &SegmentHeader) {
-    if header.absorbs == 0 {
+/// Removes what segments of the journal replace; they are durable. What cannot be removed takes space until the next time.
+pub(crate) fn remove_absorbed(disk: &dyn Disk, dir: &Path, links: &[Link]) {
+    if links.iter().all(|link| link.absorbs == 0) {
         return;
     }
-    let absorbed = header.seq - u64::from(header.absorbs)..header.seq;
+    let is_absorbed = |seq| links.iter().any(|by| (by.seq - u64::from(by.absorbs)..by.seq).contains(&seq));
     for name in disk.read_dir(dir).unwrap_or_default() {
-        let seq = name.to_str().and_then(parse_file_name);
-        if seq.is_some_and(|seq| absorbed.contains(&seq)) {
+        if name.to_str().and_then(parse_file_name).is_some_and(is_absorbed) {
             let removed = disk.remove_file(&dir.join(&name));
             tracing::debug!(?name, ?removed, "removed a segment that another one replaces");
         }

@@ -2,9 +2,11 @@
 
 pub(crate) mod append;
 pub(crate) mod chain;
+pub(crate) mod compact;
 pub(crate) mod create;
 pub(crate) mod ending;
 pub(crate) mod fill;
+pub(crate) mod garbage;
 pub(crate) mod group;
 pub(crate) mod head_file;
 pub(crate) mod lead;
@@ -18,4 +20,5 @@ pub(crate) mod room;
 pub(crate) mod scan;
 pub(crate) mod snapshot;
 pub(crate) mod survey;
+mod sweep;
 pub(crate) mod writer;

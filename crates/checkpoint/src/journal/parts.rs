@@ -55,6 +55,7 @@ impl Parts {
             salt: 0,
             prev: pin,
             absorbs,
+            compacted: None,
         };
         let mut head = HeadFile::open(disk.as_ref(), dir, &content)?;
         let (appender, filler) = begin_segment(disk, dir, header, &tails, fill)?;
@@ -69,7 +70,7 @@ impl Parts {
             head.counts = index.counts;
             head.state = JobState::Running;
         })?;
-        remove_absorbed(disk.as_ref(), dir, &appender.header);
+        remove_absorbed(disk.as_ref(), dir, &chain.links);
         let tip = Tip { appender, filler, passing_bytes: 0 };
         Ok(Self { index, next_lsn, tip, chain, head, behind, snapshot_len })
     }

@@ -64,6 +64,15 @@ struct Place {
     next_lsn: u64,
 }
 
+impl Place {
+    /// What the end of a segment is called by the one that follows; `None` when a compacted segment does not end as it says.
+    fn as_sealed(self, header: &SegmentHeader) -> Option<Self> {
+        let Some(compacted) = &header.compacted else { return Some(self) };
+        let is_whole = self.end == compacted.end && self.chain == compacted.chain;
+        is_whole.then_some(Self { end: compacted.sealed_end, chain: compacted.sealed_chain, ..self })
+    }
+}
+
 /// Reads the journal in `dir`.
 pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recovered, StoreError> {
     let content = head_file::read(disk, dir)?;
@@ -195,8 +204,9 @@ fn walk_sealed(
     }
     let mut place = start_of(header, start);
     let from = place.end;
-    let mut reader = found.reader_from(header, from, pin.end.min(found.len));
-    while place.end < pin.end {
+    let end = header.compacted.map_or(pin.end, |compacted| compacted.end);
+    let mut reader = found.reader_from(header, from, end.min(found.len));
+    while place.end < end {
         place = match reader.next_frame()? {
             Some(frame) => advance(&found.path, place, &frame, Some(index))?,
             None => {
@@ -204,9 +214,12 @@ fn walk_sealed(
             }
         };
     }
-    let matches = place.end == pin.end && place.chain == pin.chain && place.next_lsn == pin.next_lsn;
+    let sealed = place.as_sealed(header);
+    let matches = sealed.is_some_and(|place| {
+        place.end == pin.end && place.chain == pin.chain && place.next_lsn == pin.next_lsn
+    });
     if matches || has_bug("the end of a sealed segment is not compared") {
-        Ok(pin.end - from)
+        Ok(end - from)
     } else {
         Err(StoreError::corrupt(&found.path, place.end, DamageKind::PinMismatch, place.next_lsn))
     }
@@ -221,6 +234,10 @@ impl Recovered {
         start: Option<SnapshotPlace>,
         scope: Scope,
     ) -> Result<(Place, Place), StoreError> {
+        if header.compacted.is_some() {
+            // Only what has a successor is compacted.
+            return Err(StoreError::corrupt(&found.path, 0, DamageKind::MissingSegment, 1));
+        }
         let mut place = start_of(header, start);
         let from = place.end;
         let mut reader = found.reader_from(header, from, found.len);

@@ -86,7 +86,7 @@ fn load(
 }
 
 /// The footer, if the file has the length that it says.
-fn footer(file: &dyn DiskFile, len: u64) -> io::Result<Option<Footer>> {
+pub(super) fn footer(file: &dyn DiskFile, len: u64) -> io::Result<Option<Footer>> {
     let Some(at) = len.checked_sub((FOOTER_LEN + SUM_LEN) as u64) else { return Ok(None) };
     let mut bytes = [0; FOOTER_LEN];
     read_exact_at(file, &mut bytes, at)?;
@@ -104,14 +104,14 @@ fn take_keys(input: &mut Input<'_>, keys: u64, index: &mut Index) -> io::Result<
         for key in bytes.as_chunks::<KEY_LEN>().0 {
             let Some(entry) = Entry::from_bytes(key) else { return Ok(false) };
             if entry.hash().shard() != shard {
-                is_sound &= index.fill_keys(&pending);
+                is_sound &= index.fill_keys(&mut pending);
                 pending.clear();
                 shard = entry.hash().shard();
             }
             pending.push(entry);
         }
     }
-    Ok(is_sound & index.fill_keys(&pending))
+    Ok(is_sound & index.fill_keys(&mut pending))
 }
 
 /// Whether the file holds what its checksum says.

@@ -75,7 +75,7 @@ pub(crate) fn rewrite(disk: &dyn Disk, tails: &[Tail], appender: &mut Appender) 
 /// Which of the records without an lsn still say something that nothing behind them says, or makes void. They are numbered as
 /// they come.
 #[derive(Debug, Default)]
-struct Known {
+pub(super) struct Known {
     records: u64,
     /// The lsn behind the last outcome.
     outcomes: u64,
@@ -89,7 +89,7 @@ struct Known {
 
 impl Known {
     /// `None` when the records make no sense.
-    fn take_in(&mut self, frame: &super::reader::Frame<'_>) -> Option<()> {
+    pub(super) fn take_in(&mut self, frame: &super::reader::Frame<'_>) -> Option<()> {
         if frame.header.kind != TYPE_RECORDS {
             return Some(());
         }
@@ -132,11 +132,12 @@ impl Known {
                 }
                 leases.push_back(number);
             }
+            Record::Dropped { .. } => {}
             Record::Added { .. } | Record::Other => self.others.push(number),
         }
     }
 
-    fn alive(&self) -> HashSet<u64> {
+    pub(super) fn alive(&self) -> HashSet<u64> {
         let leases = self.leases.values().flatten();
         let all = self.notes.values().chain(self.states.values()).chain(leases).chain(&self.others);
         all.copied().collect()
@@ -148,7 +149,7 @@ impl Tail {
         self.to - self.from
     }
 
-    fn each(
+    pub(super) fn each(
         &self,
         disk: &dyn Disk,
         mut take: impl FnMut(&super::reader::Frame<'_>) -> Result<(), StoreError>,
@@ -165,7 +166,7 @@ impl Tail {
         Ok(())
     }
 
-    fn damaged(&self, at: u64) -> StoreError {
+    pub(super) fn damaged(&self, at: u64) -> StoreError {
         StoreError::corrupt(&self.path, at, DamageKind::Frame, 0)
     }
 }

@@ -5,6 +5,7 @@
 //! A snapshot is only named once all outcomes in it are durable in the journal, which stays whole: without its snapshots it
 //! says the same, more slowly.
 
+use super::garbage::Effort;
 use super::lead::{Journal, lock};
 use super::restore;
 use super::room;
@@ -104,6 +105,11 @@ impl Journal {
         match self.snapshot() {
             Ok(lsn) => {
                 tracing::info!(lsn, took = ?clock::now().duration_since(began), "a snapshot is written");
+                // What is left out stays until the next snapshot.
+                match self.compact(Effort::Worthwhile) {
+                    Ok(gone) => tracing::info!(?gone, "what is void was left out of the journal"),
+                    Err(error) => tracing::warn!(%error, "the journal is not compacted"),
+                }
             }
             Err(error) => {
                 self.snapshots.behind.store(0, Ordering::Relaxed);

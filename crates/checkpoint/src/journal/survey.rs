@@ -70,7 +70,10 @@ fn counted<'a>(segments: &'a [Found], head: Option<&Head>) -> Result<Vec<Surveye
         Surveyed {
             found,
             header,
-            pinned: successor.map(|(_, next)| next.prev.end),
+            pinned: match header.compacted {
+                Some(compacted) => Some(compacted.end),
+                None => successor.map(|(_, next)| next.prev.end),
+            },
             claimed_by_head: head.filter(|head| head.seq == found.seq).map_or(0, |head| head.durable_end),
         }
     });

@@ -11,18 +11,16 @@ use cofferdam_checkpoint::{
 };
 use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind, SavedState};
 use cofferdam_testkit::SimDisk;
-use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
-use proptest::prop_oneof;
 use proptest::test_runner::{Config, TestRunner};
+use proptest::{collection::vec, prop_oneof};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 /// Nothing in here takes nearly as long.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// Numbers of keys are below it, those of a run that begins at the last one, too.
+/// Numbers of keys are below it, those of runs, too.
 const KEYS_MAX: u8 = 32;
 
 /// One step of a job. Numbers stand for keys and fingerprints: see [`key`] and [`print`].
@@ -56,6 +54,7 @@ pub enum Op {
         key: u8,
         content: u8,
     },
+    Compact,
     BeginPass,
     See {
         key: u8,
@@ -107,6 +106,7 @@ pub fn operations() -> impl Strategy<Value = Vec<Op>> {
         1 => (key.clone(), print.clone(), any::<u8>())
             .prop_map(|(key, print, state)| Op::SaveState { key, print, state }),
         1 => (key.clone(), any::<u8>()).prop_map(|(key, content)| Op::Add { key, content }),
+        1 => Just(Op::Compact),
         1 => Just(Op::BeginPass),
         2 => (key, print).prop_map(|(key, print)| Op::See { key, print }),
         1 => any::<bool>().prop_map(|finished| Op::Close { finished }),
@@ -201,6 +201,10 @@ impl Machine {
             Op::Note { key, crashes } => self.note(key, crashes),
             Op::SaveState { key, print, state } => self.save_state(key, print, state),
             Op::Add { key, content } => self.add(key, content),
+            Op::Compact => {
+                self.job().compact().unwrap();
+                self.all_is_durable();
+            }
             Op::BeginPass => {
                 self.job().begin_pass();
                 self.seen.clear();
@@ -275,9 +279,9 @@ impl Machine {
     fn put(&mut self, rows: &[Row], batch: Batch<'_>, waits: bool) {
         let mut rows = rows.to_vec();
         rows.iter_mut().zip(self.next_lsn..).for_each(|(row, lsn)| row.lsn = lsn);
-        let taken: Vec<_> = self.oracles.iter_mut().map(|oracle| oracle.append(&rows)).collect();
-        let is_taken = taken[0];
-        assert!(taken.iter().all(|&taken| taken == is_taken), "the oracles disagree about {rows:?}");
+        let mut taken = self.oracles.iter_mut().map(|oracle| oracle.append(&rows));
+        let is_taken = taken.next().unwrap();
+        assert!(taken.all(|taken| taken == is_taken), "the oracles disagree about {rows:?}");
         let result = if waits { self.job().commit(batch) } else { self.job().submit(batch) };
         match result {
             Ok(_) => assert!(is_taken, "the store took {rows:?}"),
@@ -299,10 +303,14 @@ impl Machine {
             self.seen.insert(row.key);
         }
         if waits {
-            self.durable_lsn = self.next_lsn - 1;
-            self.batch_ends.clear();
-            self.compare_outcomes();
+            self.all_is_durable();
         }
+    }
+
+    fn all_is_durable(&mut self) {
+        self.durable_lsn = self.next_lsn - 1;
+        self.batch_ends.clear();
+        self.compare_outcomes();
     }
 
     fn note(&mut self, number: u8, crashes: u32) {
@@ -353,9 +361,7 @@ impl Machine {
 
     fn close(&mut self, state: JobState) {
         self.job().finish(state).unwrap();
-        self.durable_lsn = self.next_lsn - 1;
-        self.batch_ends.clear();
-        self.compare_outcomes();
+        self.all_is_durable();
         self.job = None;
         let listed = self.store.list().unwrap();
         assert_eq!((listed[0].state, listed[0].counts), (state, self.oracles[0].counts()));
@@ -387,8 +393,7 @@ impl Machine {
         self.job = Some(self.store.open_job(JOB).unwrap());
         let found = self.job().wait_durable_after(0, Duration::ZERO);
         assert!(found >= self.durable_lsn, "{found}, and {} was acknowledged", self.durable_lsn);
-        let is_end = found == self.durable_lsn || self.batch_ends.contains(&found);
-        assert!(is_end, "{found} lies within a batch: {:?}", self.batch_ends);
+        assert!(found == self.durable_lsn || self.batch_ends.contains(&found), "{found} lies within a batch");
         self.oracles.iter_mut().for_each(|oracle| oracle.forget_after(found));
         (self.next_lsn, self.durable_lsn) = (found + 1, found);
         self.batch_ends.clear();
