@@ -71,9 +71,10 @@ class Fields:
 
 def read_store_file(path):
     data = path.read_bytes()
-    need(len(data) == 36 and data[:8] == b"CFDMSTO1" and struct.unpack_from("<II", data, 8) == (1, 0), "STORE")
+    version, incompat = struct.unpack_from("<II", data, 8)
+    need(len(data) == 36 and data[:8] == b"CFDMSTO1" and version in (1, 2) and incompat == 0, "STORE")
     need(struct.unpack_from("<I", data, 32)[0] == crc(data[:32]), "the checksum of STORE")
-    return data[16:32]
+    return data[16:32], {1: "jobs", 2: "jobs-2"}[version]
 
 
 def best_slot(data, magic, room):
@@ -84,7 +85,7 @@ def best_slot(data, magic, room):
             continue
         version, length, generation, checksum = struct.unpack_from("<IIQI", slot, 8)
         payload = slot[28 : 28 + length]
-        if len(payload) == length and crc(slot[:24] + payload) == checksum and version == 1:
+        if len(payload) == length and crc(slot[:24] + payload) == checksum and version in (1, 2):
             found.append((generation, payload))
     need(found, "no intact slot")
     return max(found)[1]
@@ -352,8 +353,8 @@ def list_job(directory, store):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    store = read_store_file(root / "STORE")
-    jobs = [path for path in (root / "jobs").iterdir() if not path.name.startswith(".tmp-")]
+    store, jobs_directory = read_store_file(root / "STORE")
+    jobs = [path for path in (root / jobs_directory).iterdir() if not path.name.startswith(".tmp-")]
     for directory in sorted(jobs):
         list_job(directory, store)
 

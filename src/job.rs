@@ -313,7 +313,8 @@ impl<P: Work> Job<P> {
 
     /// The job in the store, and whether it was there before.
     fn open(&self, keying: Keying) -> Result<(JobStore, bool), JobError> {
-        let store = Store::open(&self.store, self.store_options.clone())?;
+        let mut store = Store::open(&self.store, self.store_options.clone())?;
+        store.migrate()?;
         let wanted = spec::spec_of::<P>(&store, &self.config, self.codec, keying)?;
         let mut exists = store.job_exists(&self.name)?;
         match self.on_existing {

@@ -4,12 +4,13 @@ use crate::blob::{BLOBS, STAGING};
 use crate::building::{Building, copy_file, write_file};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::format::head::{DESCRIPTION_OFFSET, Head, SLOTS};
+use crate::format::store_file::JOBS;
 use crate::format::{segment, snapshot, store_file};
 use crate::journal::chain::Chain;
 use crate::journal::head_file;
 use crate::journal::lead::{Journal, lock};
 use crate::limits::LOOKS_MAX;
-use crate::store::{JOBS, LOCK, STORE};
+use crate::store::{LOCK, STORE};
 use crate::{JobState, JobStore, Store, StoreError};
 use std::path::Path;
 
@@ -114,7 +115,7 @@ impl Journal {
     }
 }
 
-fn copy_blobs(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StoreError> {
+pub(crate) fn copy_blobs(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StoreError> {
     for name in disk.read_dir(from).map_err(|error| StoreError::io("list", from, error))? {
         let path = from.join(&name);
         let failed = |op, error| StoreError::io(op, &path, error);

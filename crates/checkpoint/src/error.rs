@@ -78,6 +78,17 @@ pub enum StoreError {
         /// What is known here.
         known: u32,
     },
+    /// The store is of an older version: it can be listed, read, verified and salvaged, and has to be migrated before anything in
+    /// it is changed: [`crate::Store::migrate`].
+    #[error("{} is of version {found}; migrate it to version {current} first", path.display())]
+    OlderVersion {
+        /// The store.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that this library writes.
+        current: u32,
+    },
     /// The directory holds something else.
     #[error("{} is not a store: {why}", path.display())]
     NotAStore {

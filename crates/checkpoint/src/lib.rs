@@ -14,6 +14,7 @@
 //! | take in a large output that a worker writes | [`JobStore::stage`], [`JobStore::commit_staged`] |
 //! | go on after a failure | [`JobStore::reopen`] |
 //! | make room for what later outcomes superseded | [`JobStore::compact`], [`Store::delete`] |
+//! | go on with a store of an older version | [`Store::migrate`] |
 //! | check every byte, also beside whoever works | [`Store::verify`] |
 //! | copy a job beside its commits | [`JobStore::backup_to`] |
 //! | get out of a damaged store what is intact | [`Store::salvage`] |
@@ -47,6 +48,7 @@ mod journal;
 mod keyed;
 mod lent_frame;
 mod limits;
+mod migration;
 mod ours;
 mod outcomes;
 mod owner_file;

@@ -2,18 +2,19 @@
 
 use crate::blob;
 use crate::building::Building;
-use crate::disk::Disk;
+use crate::disk::{Disk, read_whole};
 use crate::error::DamageKind;
 use crate::format::evidence;
 use crate::format::frame::TYPE_RECORDS;
 use crate::format::record::{Item, LeaseItems, Record, records};
+use crate::format::store_file::{self, JOBS};
 use crate::index::Index;
 use crate::journal::head_file;
 use crate::journal::reader::Frame;
 use crate::journal::recovery::{Scope, recover};
 use crate::journal::restore;
 use crate::journal::survey::survey;
-use crate::store::{JOBS, is_temporary};
+use crate::store::{STORE, is_temporary};
 use crate::verify::{Finding, add_verdict, list};
 use crate::{Batch, JobState, JobStore, KeyRef, Lookup, Store, StoreError, StoreOptions};
 use cofferdam_pipeline_core::{Key, push_entry_len};
@@ -48,7 +49,7 @@ impl Store {
         let disk = options.disk.as_ref();
         let building = Building::begin(disk, to)?;
         let store = Self::open(&building.path, options.clone())?;
-        let jobs = from.join(JOBS);
+        let jobs = from.join(jobs_dir(disk, from));
         let mut names = list(disk, &jobs)?;
         names.retain(|name| !is_temporary(name));
         names.sort_unstable();
@@ -58,6 +59,16 @@ impl Store {
         }
         building.finish()?;
         Ok(reports)
+    }
+}
+
+/// Where the jobs lie; of a store that cannot say its version, those of the current one.
+fn jobs_dir(disk: &dyn Disk, root: &Path) -> &'static str {
+    let bytes = read_whole(disk, &root.join(STORE), store_file::LEN as u64).unwrap_or_default();
+    match store_file::decode(&bytes) {
+        Ok(file) => file.jobs_dir(),
+        Err(_) if disk.read_dir(&root.join(JOBS)).is_err() => store_file::JOBS_BEFORE,
+        Err(_) => JOBS,
     }
 }
 

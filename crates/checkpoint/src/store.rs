@@ -7,7 +7,7 @@ use crate::error::is_refusal;
 use crate::format::checksum::crc;
 use crate::format::description::{self, Description};
 use crate::format::head::{DESCRIPTION_OFFSET, Head, SLOTS};
-use crate::format::store_file::{self, StoreFileFault};
+use crate::format::store_file::{self, JOBS, JOBS_BEFORE, StoreFile, StoreFileFault};
 use crate::job::JobStore;
 use crate::job_reader::JobReader;
 use crate::journal::fill::FillAhead;
@@ -27,7 +27,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) const STORE: &str = "STORE";
 pub(crate) const LOCK: &str = "LOCK";
-pub(crate) const JOBS: &str = "jobs";
 
 /// How a store is used.
 #[derive(Clone, Debug)]
@@ -62,9 +61,9 @@ impl Default for StoreOptions {
 /// A directory of jobs. Cheap to open; holds no lock between calls.
 #[derive(Debug)]
 pub struct Store {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     options: StoreOptions,
-    uuid: [u8; 16],
+    pub(crate) file: StoreFile,
 }
 
 impl Store {
@@ -81,17 +80,18 @@ impl Store {
         if is_weak && options.durability.is_power() && !options.accept_weak_file_system {
             return Err(StoreError::WeakFileSystem { path: root.to_owned(), kind });
         }
-        let mut store = Self { root: root.to_owned(), options, uuid: [0; 16] };
+        let mut store =
+            Self { root: root.to_owned(), options, file: StoreFile { version: 0, uuid: [0; 16] } };
         let lock = match store.lock() {
             // To read what is there takes no lock; whatever changes something is refused when it asks for one.
             Err(error) if error.is_refused_writing() => {
-                store.uuid = store.read_uuid()?.ok_or(error)?;
+                store.file = store.read_file()?.ok_or(error)?;
                 return Ok(store);
             }
             taken => taken?,
         };
-        store.uuid = match store.read_uuid()? {
-            Some(uuid) => uuid,
+        store.file = match store.read_file()? {
+            Some(file) => file,
             None => store.create()?,
         };
         store.sync_what_may_be_new()?;
@@ -103,7 +103,7 @@ impl Store {
     /// Tells this store from every other one.
     #[must_use]
     pub fn uuid(&self) -> &[u8; 16] {
-        &self.uuid
+        &self.file.uuid
     }
 
     /// What the HEADs of all jobs say, in no order; no journal is read.
@@ -149,7 +149,7 @@ impl Store {
     pub fn create_job(&self, name: impl AsRef<[u8]>, spec: &JobSpec) -> Result<JobStore, StoreError> {
         let name = name.as_ref();
         check_len("the name of a job", name.len(), JOB_NAME_MAX)?;
-        let lock = self.lock()?;
+        let lock = self.lock_to_change()?;
         if self.job_exists(name)? {
             return Err(StoreError::JobExists);
         }
@@ -172,7 +172,7 @@ impl Store {
     /// [`StoreError::Locked`] when somebody works on it; [`StoreError::Corrupt`] when something durable is damaged:
     /// nothing was changed then.
     pub fn open_job(&self, name: impl AsRef<[u8]>) -> Result<JobStore, StoreError> {
-        let lock = self.lock()?;
+        let lock = self.lock_to_change()?;
         let dir = self.find(name.as_ref())?;
         // Whoever created the job may have failed just before this.
         self.sync_dir(&self.jobs())?;
@@ -194,7 +194,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Locked`] when somebody works on it.
     pub fn delete(&self, name: impl AsRef<[u8]>) -> Result<(), StoreError> {
-        let lock = self.lock()?;
+        let lock = self.lock_to_change()?;
         let dir = self.find(name.as_ref())?;
         // Whoever wants the job's lock holds the store's: it can be let go before the directory moves, which some systems demand.
         drop(self.lock_job(&dir)?);
@@ -206,12 +206,12 @@ impl Store {
         removed.map_err(|error| StoreError::io("remove", &trash, error))
     }
 
-    fn disk(&self) -> &dyn Disk {
+    pub(crate) fn disk(&self) -> &dyn Disk {
         self.options.disk.as_ref()
     }
 
     fn jobs(&self) -> PathBuf {
-        self.root.join(JOBS)
+        self.root.join(self.file.jobs_dir())
     }
 
     /// A hash, so that no name is too long, reserved, case-folded or normalised away.
@@ -225,7 +225,7 @@ impl Store {
         if content.description.name == name { Ok(dir) } else { Err(StoreError::JobNameCollision) }
     }
 
-    fn read_uuid(&self) -> Result<Option<[u8; 16]>, StoreError> {
+    pub(crate) fn read_file(&self) -> Result<Option<StoreFile>, StoreError> {
         let path = self.root.join(STORE);
         let bytes = match read_whole(self.disk(), &path, store_file::LEN as u64) {
             Ok(bytes) => bytes,
@@ -241,19 +241,24 @@ impl Store {
         })
     }
 
-    fn create(&self) -> Result<[u8; 16], StoreError> {
+    fn create(&self) -> Result<StoreFile, StoreError> {
         let names =
             self.disk().read_dir(&self.root).map_err(|error| StoreError::io("list", &self.root, error))?;
         if names.iter().any(|name| name != LOCK && name != JOBS && !is_temporary(name)) {
             return Err(StoreError::NotAStore { path: self.root.clone(), why: "it holds other files" });
         }
         let uuid = random::bytes()?;
-        create_dir_if_missing(self.disk(), &self.jobs())?;
+        create_dir_if_missing(self.disk(), &self.root.join(JOBS))?;
+        self.write_store_file(uuid)
+    }
+
+    /// Gives the store the current version, in one rename.
+    pub(crate) fn write_store_file(&self, uuid: [u8; 16]) -> Result<StoreFile, StoreError> {
         let building = self.root.join(temporary_name()?);
         write_file(self.disk(), &building, &[(0, &store_file::encode(uuid))])?;
         self.rename(&building, &self.root.join(STORE))?;
         self.sync_dir(&self.root)?;
-        Ok(uuid)
+        Ok(StoreFile { version: store_file::VERSION, uuid })
     }
 
     /// Writes a job that nobody sees yet.
@@ -262,7 +267,7 @@ impl Store {
         check_len("the description of a job", bytes.len(), description::LEN_MAX)?;
         let head = Head {
             ro_compat: 0,
-            store: self.uuid,
+            store: self.file.uuid,
             job: random::bytes()?,
             epoch: 0,
             seq: 0,
@@ -290,7 +295,7 @@ impl Store {
         self.disk().rename(from, to).map_err(|error| StoreError::io("rename to", to, error))
     }
 
-    fn sync_dir(&self, path: &Path) -> Result<(), StoreError> {
+    pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), StoreError> {
         self.disk().sync_dir(path).map_err(|error| StoreError::io("sync", path, error))
     }
 
@@ -305,8 +310,11 @@ impl Store {
         }
     }
 
-    /// What a creation or a deletion left that did not end. The caller holds the store's lock, so none is under way.
+    /// What a creation, a deletion or a migration left that did not end. The caller holds the store's lock, so none is under way.
     fn remove_leftovers(&self) -> Result<(), StoreError> {
+        // STORE decides which jobs count; those beside them are of a migration that did not come to its swap, or did.
+        let others = if self.file.jobs_dir() == JOBS { JOBS_BEFORE } else { JOBS };
+        self.remove_all(others)?;
         let names = self.disk().read_dir(&self.jobs());
         for name in names.map_err(|error| StoreError::io("list", &self.jobs(), error))? {
             if is_temporary(&name) {
@@ -317,8 +325,28 @@ impl Store {
         Ok(())
     }
 
+    pub(crate) fn remove_all(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.root.join(name);
+        match self.disk().remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &path, error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The lock of the whole store, if it is of the version that is written here.
+    fn lock_to_change(&self) -> Result<Box<dyn DiskFile>, StoreError> {
+        let lock = self.lock()?;
+        let (found, current) = (self.file.version, store_file::VERSION);
+        if found != current {
+            return Err(StoreError::OlderVersion { path: self.root.clone(), found, current });
+        }
+        Ok(lock)
+    }
+
     /// The lock of the whole store: held for the milliseconds of a creation, a deletion or the locking of a job.
-    fn lock(&self) -> Result<Box<dyn DiskFile>, StoreError> {
+    pub(crate) fn lock(&self) -> Result<Box<dyn DiskFile>, StoreError> {
         let path = self.root.join(LOCK);
         let file = self
             .disk()
@@ -334,7 +362,7 @@ impl Store {
         Ok(file)
     }
 
-    fn lock_job(&self, dir: &Path) -> Result<Box<dyn DiskFile>, StoreError> {
+    pub(crate) fn lock_job(&self, dir: &Path) -> Result<Box<dyn DiskFile>, StoreError> {
         let path = dir.join(LOCK);
         let file = self
             .disk()

@@ -6,7 +6,7 @@ use crate::error::DamageKind;
 use crate::format::frame::TYPE_RECORDS;
 use crate::format::record::{Record, records};
 use crate::format::snapshot;
-use crate::format::store_file::{self, StoreFileFault};
+use crate::format::store_file::{self, StoreFile, StoreFileFault};
 use crate::journal::head_file;
 use crate::journal::reader::Frame;
 use crate::journal::recovery::{Scope, recover};
@@ -14,7 +14,7 @@ use crate::journal::restore::is_intact;
 use crate::journal::survey::survey;
 use crate::limits::LOOKS_MAX;
 use crate::staging::holds;
-use crate::store::{JOBS, STORE, is_temporary};
+use crate::store::{STORE, is_temporary};
 use crate::{BlobRef, Damage, RecoveryReport, Store, StoreError};
 use cofferdam_pipeline_core::Key;
 use std::collections::HashSet;
@@ -80,8 +80,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::NewerVersion`], [`StoreError::Io`]. Damage in a job is no error but a [`Finding`].
     pub fn verify(disk: &dyn Disk, root: &Path) -> Result<Vec<JobReport>, StoreError> {
-        check_store_file(disk, &root.join(STORE))?;
-        let jobs = root.join(JOBS);
+        let jobs = root.join(check_store_file(disk, &root.join(STORE))?.jobs_dir());
         let mut names = list(disk, &jobs)?;
         names.retain(|name| !is_temporary(name));
         names.sort_unstable();
@@ -89,7 +88,7 @@ impl Store {
     }
 }
 
-fn check_store_file(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+fn check_store_file(disk: &dyn Disk, path: &Path) -> Result<StoreFile, StoreError> {
     let bytes = match read_whole(disk, path, store_file::LEN as u64) {
         Ok(bytes) => bytes,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
@@ -97,7 +96,7 @@ fn check_store_file(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
         }
         Err(error) => return Err(StoreError::io("read", path, error)),
     };
-    store_file::decode(&bytes).map(drop).map_err(|fault| {
+    store_file::decode(&bytes).map_err(|fault| {
         let path = path.to_owned();
         match fault {
             StoreFileFault::Damaged => {
@@ -113,7 +112,7 @@ fn check_store_file(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
 /// A writer may have been in the middle of a frame when it was read, and have finished it and the next ones before those were.
 /// Then the frame was whole before the claim that made a damage of it was seen: it is intact when it is read again. So damage is
 /// what is found twice in the same place.
-fn verify_job(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
+pub(crate) fn verify_job(disk: &dyn Disk, dir: &Path) -> Result<JobReport, StoreError> {
     let first = look_again_at(disk, dir)?;
     if first.is_intact() {
         return Ok(first);

@@ -4,13 +4,14 @@
 mod support;
 
 use cofferdam_checkpoint::{
-    Batch, Disk, FillAhead, JobState, KeyRef, Lookup, Note, OutcomeBody, OutcomeRecord, RealDisk, Store,
-    StoreOptions,
+    Batch, Disk, FillAhead, JobState, KeyRef, Lookup, Note, OpenMode, OutcomeBody, OutcomeRecord, RealDisk,
+    Store, StoreError, StoreOptions,
 };
 use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind};
-use cofferdam_testkit::SimDisk;
+use cofferdam_testkit::{Fault, FaultPlan, SimDisk};
 use std::path::{Path, PathBuf};
-use support::{entries, lease, open_store, spec};
+use support::proof::pick;
+use support::{entries, lease, limits, open_store, spec};
 
 const DENSE: &[u8] = b"dense";
 const KEYED: &[u8] = b"keyed \xff";
@@ -19,6 +20,11 @@ const LARGE: &[u8] = b"the content of a blob";
 /// A store of version 1, and one with snapshots.
 const PLAIN: &str = "v1";
 const SNAPSHOTS: &str = "v1-snapshots";
+/// One of version 2, with a compacted segment.
+const COMPACTED: &str = "v2";
+/// Where the jobs of version 1 lie, and those of version 2.
+const JOBS_OF_1: &str = "store/jobs";
+const JOBS_OF_2: &str = "store/jobs-2";
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -102,12 +108,37 @@ fn write_golden_snapshots() {
     job.finish(JobState::Interrupted).unwrap();
 }
 
+/// A job whose items were done again in four sessions, so that two of its segments became one.
+fn write_golden_compacted() {
+    let store = new_golden_store(COMPACTED);
+    drop(store.create_job(KEYED, &spec(Keying::Keyed)).unwrap());
+    for session in 1..5u8 {
+        let job = store.open_job(KEYED).unwrap();
+        for key in [&b"a"[..], b"b\xff", b"c"].iter().skip(usize::from(session / 4)) {
+            let item = [(*key, print(session))];
+            job.commit(Batch::completed_keyed(item, 1, &entries(&[&[session]])).unwrap()).unwrap();
+        }
+        let blob = job.put_blob(&mut &[LARGE, &[session]].concat()[..]).unwrap();
+        job.commit(Batch::completed_blob(KeyRef::Bytes(b"large"), print(session), 1, blob).unwrap()).unwrap();
+        job.note(KeyRef::Bytes(b"later"), Note { crashes: session.into(), ..Note::default() }).unwrap();
+        job.snapshot().unwrap();
+        if session == 4 {
+            assert!(job.compact().unwrap().outcomes > 0);
+        }
+        job.finish(JobState::Interrupted).unwrap();
+    }
+}
+
 /// A golden store on a simulated disk; version control keeps no empty directories.
 fn golden_disk(name: &str) -> SimDisk {
     static WRITTEN: std::sync::Once = std::sync::Once::new();
     if std::env::var_os(WRITE).is_some() {
         WRITTEN.call_once(|| {
-            for (name, write) in [(PLAIN, write_golden_store as fn()), (SNAPSHOTS, write_golden_snapshots)] {
+            for (name, write) in [
+                (PLAIN, write_golden_store as fn()),
+                (SNAPSHOTS, write_golden_snapshots),
+                (COMPACTED, write_golden_compacted),
+            ] {
                 if !golden(name).exists() {
                     write();
                 }
@@ -117,7 +148,10 @@ fn golden_disk(name: &str) -> SimDisk {
     let disk = SimDisk::new();
     let mut open = vec![PathBuf::new()];
     while let Some(dir) = open.pop() {
-        disk.create_dir(&Path::new("store").join(&dir)).unwrap();
+        let path = Path::new("store").join(&dir);
+        disk.create_dir(&path).unwrap();
+        disk.sync_dir(path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))
+            .unwrap();
         let mut is_job = false;
         for entry in std::fs::read_dir(golden(name).join(&dir)).unwrap() {
             let entry = entry.unwrap();
@@ -135,13 +169,14 @@ fn golden_disk(name: &str) -> SimDisk {
                 disk.create_dir(&Path::new("store").join(&dir).join(missing)).unwrap();
             }
         }
+        disk.sync_dir(&path).unwrap();
     }
     disk
 }
 
 #[test]
 fn a_dense_job_of_version_1_is_read_whole() {
-    let store = open_store(&golden_disk(PLAIN)).unwrap();
+    let store = migrated(&golden_disk(PLAIN));
     let job = store.open_job(DENSE).unwrap();
     assert_eq!(job.spec(), &spec(Keying::Dense));
     let read: Vec<_> = job.outcomes(0).map(Result::unwrap).collect();
@@ -159,8 +194,7 @@ fn a_dense_job_of_version_1_is_read_whole() {
 
 #[test]
 fn a_keyed_job_of_version_1_is_read_whole_and_continued() {
-    let disk = golden_disk(PLAIN);
-    let store = open_store(&disk).unwrap();
+    let store = migrated(&golden_disk(PLAIN));
     let mut listed = store.list().unwrap();
     listed.sort_by(|a, b| a.name.cmp(&b.name));
     assert_eq!(listed.iter().map(|job| job.name.as_slice()).collect::<Vec<_>>(), [DENSE, KEYED]);
@@ -203,12 +237,20 @@ fn line(outcome: &OutcomeRecord) -> String {
 /// `.ci/run` holds the listing of a reader that was written from the spec alone against the same file.
 #[test]
 fn the_golden_stores_are_listed_as_the_independent_reader_lists_them() {
-    assert_eq!(listing(PLAIN), include_str!("golden/v1.listing"));
-    assert_eq!(listing(SNAPSHOTS), include_str!("golden/v1-snapshots.listing"));
+    assert_eq!(listing(&golden_disk(PLAIN)), include_str!("golden/v1.listing"));
+    assert_eq!(listing(&golden_disk(SNAPSHOTS)), include_str!("golden/v1-snapshots.listing"));
+    assert_eq!(listing(&golden_disk(COMPACTED)), include_str!("golden/v2.listing"));
 }
 
-fn listing(name: &str) -> String {
-    let store = open_store(&golden_disk(name)).unwrap();
+fn migrated(disk: &SimDisk) -> Store {
+    let mut store = open_store(disk).unwrap();
+    assert_eq!(store.migrate().unwrap(), 2);
+    store
+}
+
+/// What a store of whatever version holds.
+fn listing(disk: &SimDisk) -> String {
+    let store = open_store(disk).unwrap();
     let mut listing = String::new();
     for summary in store.list().unwrap() {
         let job = store.read_job(&summary.name).unwrap();
@@ -222,7 +264,7 @@ fn listing(name: &str) -> String {
 
 #[test]
 fn the_snapshots_of_version_1_serve_and_tell_what_they_held() {
-    let store = open_store(&golden_disk(SNAPSHOTS)).unwrap();
+    let store = migrated(&golden_disk(SNAPSHOTS));
     let job = store.open_job(DENSE).unwrap();
     assert_eq!((job.recovery().snapshot, job.counts().completed), (Some(106), 106));
     assert_eq!(job.saved_state(KeyRef::Ordinal(9), None).as_deref(), Some(&b"page 7"[..]));
@@ -234,4 +276,122 @@ fn the_snapshots_of_version_1_serve_and_tell_what_they_held() {
     assert_eq!(job.lookup(KeyRef::Bytes(b"d"), None), Lookup::Done);
     assert_eq!(job.added_items().len(), 1);
     assert_eq!((job.counts().completed, job.counts().failed), (3, 1));
+}
+
+#[test]
+fn a_compacted_segment_of_version_2_is_read_whole_and_the_job_continued() {
+    let disk = golden_disk(COMPACTED);
+    let verified = Store::verify(&disk, Path::new("store")).unwrap().remove(0);
+    assert!(verified.is_intact() && verified.outcomes == 15, "{verified:?}");
+    let job = open_store(&disk).unwrap().open_job(KEYED).unwrap();
+    assert_eq!(job.prior(KeyRef::Bytes(b"later")).map(|note| note.crashes), Some(4));
+    assert_eq!(job.lookup(KeyRef::Bytes(b"a"), print(3)), Lookup::Done);
+    assert_eq!(job.lookup(KeyRef::Bytes(b"c"), print(3)), Lookup::Changed);
+}
+
+/// Everything of version 1, by its path.
+fn old_files(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = disk.files().into_iter().filter(|path| path.starts_with(JOBS_OF_1));
+    let mut found: Vec<_> = paths.map(|path| (path.clone(), disk.peek(&path).unwrap())).collect();
+    // A lock that is taken makes its file; it is empty.
+    found.retain(|(path, _)| !path.ends_with("LOCK"));
+    found.sort();
+    found
+}
+
+fn has_old_store_file(disk: &SimDisk) -> bool {
+    disk.peek(Path::new("store/STORE")).unwrap()[8] == 1
+}
+
+#[test]
+fn a_store_of_version_1_is_read_and_not_changed_until_it_is_migrated() {
+    let disk = golden_disk(SNAPSHOTS);
+    let before = old_files(&disk);
+    let mut store = open_store(&disk).unwrap();
+    for refused in [
+        store.open_job(DENSE).map(drop),
+        store.create_job("new", &spec(Keying::Dense)).map(drop),
+        store.delete(DENSE),
+    ] {
+        assert!(matches!(refused, Err(StoreError::OlderVersion { found: 1, current: 2, .. })), "{refused:?}");
+    }
+    assert!(Store::verify(&disk, Path::new("store")).unwrap().iter().all(|job| job.is_intact()));
+    assert_eq!(old_files(&disk), before);
+    assert_eq!(store.migrate().unwrap(), 2);
+    assert_eq!(store.migrate().unwrap(), 0);
+    assert!(old_files(&disk).is_empty());
+    assert_eq!(listing(&disk), include_str!("golden/v1-snapshots.listing"));
+    assert!(disk.files().iter().any(|path| path.starts_with(JOBS_OF_2)));
+}
+
+#[test]
+fn a_job_that_somebody_works_on_keeps_its_store_from_being_migrated() {
+    let disk = golden_disk(PLAIN);
+    let head = disk.files().into_iter().find(|path| path.ends_with("HEAD")).unwrap();
+    let lock = disk.open(&head.with_file_name("LOCK"), OpenMode::Create).unwrap();
+    assert!(lock.try_lock().unwrap());
+    let refused = open_store(&disk).unwrap().migrate();
+    assert!(matches!(refused, Err(StoreError::Locked(_))), "{refused:?}");
+    drop(lock);
+    migrated(&disk);
+}
+
+/// Whatever interrupted it: one store, whole; and the next attempt comes to the end.
+fn check_interrupted(disk: &SimDisk, before: &[(PathBuf, Vec<u8>)], expected: &str) {
+    if has_old_store_file(disk) {
+        assert_eq!(old_files(disk), before, "the old store is as it was");
+    }
+    assert_eq!(listing(disk), expected);
+    let mut store = open_store(disk).unwrap();
+    store.migrate().unwrap();
+    assert!(old_files(disk).is_empty());
+    assert_eq!(listing(disk), expected);
+    for report in Store::verify(disk, Path::new("store")).unwrap() {
+        assert!(report.is_intact(), "{report:?}");
+    }
+    drop(store.open_job(KEYED).unwrap());
+}
+
+#[test]
+fn a_migration_that_is_interrupted_at_any_call_leaves_the_old_store_or_the_new_one() {
+    let (mut cuts, mut states) = (0u64, 0u64);
+    for (name, expected) in
+        [(PLAIN, include_str!("golden/v1.listing")), (SNAPSHOTS, include_str!("golden/v1-snapshots.listing"))]
+    {
+        let golden = golden_disk(name);
+        let before = old_files(&golden);
+        for at in (0..).step_by(pick(3, 1, 1)) {
+            let disk = golden.after_process_end();
+            disk.crash_at(at);
+            let ended = open_store(&disk).and_then(|mut store| store.migrate()).is_ok();
+            for image in disk.after_power_cut(limits(32, at)).step_by(pick(5, 1, 1)) {
+                check_interrupted(&image, &before, expected);
+                states += 1;
+            }
+            check_interrupted(&disk.after_process_end(), &before, expected);
+            cuts += 1;
+            if ended {
+                break;
+            }
+        }
+    }
+    println!("{cuts} power cuts in a migration, {states} states");
+    assert!(cuts > pick(40, 120, 120) && states > cuts, "{cuts} cuts, {states} states");
+}
+
+#[test]
+fn a_call_that_fails_in_a_migration_leaves_the_old_store_or_the_new_one() {
+    let golden = golden_disk(PLAIN);
+    let before = old_files(&golden);
+    for at in (0..).step_by(pick(2, 1, 1)) {
+        let disk = golden.after_process_end();
+        disk.set_fault(Some(FaultPlan { at, for_ever: at % 4 == 0, fault: Fault::Eio }));
+        let ended = open_store(&disk).and_then(|mut store| store.migrate()).is_ok();
+        let calls = disk.calls();
+        disk.set_fault(None);
+        check_interrupted(&disk.after_process_end(), &before, include_str!("golden/v1.listing"));
+        if ended && calls <= at {
+            break;
+        }
+    }
 }

@@ -104,7 +104,7 @@ fn a_full_segment_of_saved_states_is_replaced_by_what_counts_of_it() {
     model.check_outcomes(&job);
     assert_eq!(job.saved_state(KeyRef::Ordinal(100), None).map(|state| state[0]), Some((states - 1) as u8));
     assert_eq!(job.recovery().unusable_snapshots, [0u64; 0], "the snapshot's segment was not replaced");
-    let jobs = std::fs::read_dir(dir.path().join("jobs")).unwrap().map(|entry| entry.unwrap().path());
+    let jobs = std::fs::read_dir(dir.path().join("jobs-2")).unwrap().map(|entry| entry.unwrap().path());
     let files = jobs.flat_map(|job| std::fs::read_dir(job).unwrap());
     let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes < 290 << 20, "{bytes} bytes");

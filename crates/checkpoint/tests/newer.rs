@@ -72,7 +72,7 @@ fn refused(disk: &SimDisk, (path, content): (PathBuf, Vec<u8>)) -> u32 {
 
 #[test]
 fn a_store_of_a_newer_version_is_refused() {
-    for (at, number) in [(8, 2), (12, 4)] {
+    for (at, number) in [(8, 3), (12, 4)] {
         let disk = disk();
         let changed = change(&disk, "STORE", |store| {
             store[at] = number;
@@ -86,8 +86,8 @@ fn a_store_of_a_newer_version_is_refused() {
 #[test]
 fn a_head_of_a_newer_version_or_with_flags_that_must_be_known_is_refused() {
     let disk_of_version = disk();
-    let changed = change_head(&disk_of_version, 8, 2);
-    assert_eq!(refused(&disk_of_version, changed), 2);
+    let changed = change_head(&disk_of_version, 8, 3);
+    assert_eq!(refused(&disk_of_version, changed), 3);
     let disk_with_flag = disk();
     let changed = change_head(&disk_with_flag, SLOT_PAYLOAD + 8, 16);
     assert_eq!(refused(&disk_with_flag, changed), 16);

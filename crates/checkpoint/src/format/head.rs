@@ -5,7 +5,7 @@ use super::slot::SlotKind;
 use crate::{Counts, JobState};
 
 /// The slots of a HEAD file. The description lies behind them.
-pub(crate) const SLOTS: SlotKind = SlotKind { magic: *b"CFDMHED1", version: 1, room: 4096 };
+pub(crate) const SLOTS: SlotKind = SlotKind { magic: *b"CFDMHED1", version: 2, oldest: 1, room: 4096 };
 /// Where the first description of a job lies.
 pub(crate) const DESCRIPTION_OFFSET: u64 = 8192;
 /// The longest HEAD file that is read.

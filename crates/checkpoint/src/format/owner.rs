@@ -5,7 +5,7 @@ use super::slot::SlotKind;
 use crate::{OwnerInfo, WorkerEntry};
 
 /// The slots of an OWNER file.
-pub(crate) const SLOTS: SlotKind = SlotKind { magic: *b"CFDMOWN1", version: 1, room: 64 << 10 };
+pub(crate) const SLOTS: SlotKind = SlotKind { magic: *b"CFDMOWN1", version: 1, oldest: 1, room: 64 << 10 };
 
 pub(crate) fn encode(owner: &OwnerInfo) -> Vec<u8> {
     let mut out = Vec::new();

@@ -17,6 +17,8 @@ pub(crate) const LAYOUT: &[(usize, usize, &str)] =
 pub(crate) struct SlotKind {
     pub(crate) magic: [u8; 8],
     pub(crate) version: u32,
+    /// The oldest version that is read.
+    pub(crate) oldest: u32,
     /// Room for header and payload; slot `i` lies at `i * room`.
     pub(crate) room: usize,
 }
@@ -90,7 +92,7 @@ impl SlotKind {
         };
         match fields() {
             None => Best::None,
-            Some((version, _)) if version != self.version => Best::Newer(version),
+            Some((version, _)) if !(self.oldest..=self.version).contains(&version) => Best::Newer(version),
             Some((_, slot)) => Best::Found(slot),
         }
     }
@@ -100,7 +102,7 @@ impl SlotKind {
 mod tests {
     use super::*;
 
-    const KIND: SlotKind = SlotKind { magic: *b"TESTSLOT", version: 1, room: 64 };
+    const KIND: SlotKind = SlotKind { magic: *b"TESTSLOT", version: 1, oldest: 1, room: 64 };
 
     fn file(slots: &[(u64, &[u8])]) -> Vec<u8> {
         let mut file = vec![0; 128];

@@ -6,7 +6,9 @@ use super::checksum::crc;
 /// The first bytes of a STORE file.
 pub(crate) const MAGIC: [u8; 8] = *b"CFDMSTO1";
 /// Format version of stores.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+/// The version before: its stores are read, and migrated before anybody works on them.
+pub(crate) const VERSION_BEFORE: u32 = 1;
 /// Length of the file.
 pub(crate) const LEN: usize = 36;
 
@@ -22,6 +24,25 @@ pub(crate) enum StoreFileFault {
     Newer(u32),
 }
 
+/// What STORE says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreFile {
+    pub(crate) version: u32,
+    pub(crate) uuid: [u8; 16],
+}
+
+impl StoreFile {
+    /// Where the jobs of such a store lie: those of two versions can lie side by side while a store is migrated.
+    pub(crate) fn jobs_dir(&self) -> &'static str {
+        if self.version == VERSION_BEFORE { JOBS_BEFORE } else { JOBS }
+    }
+}
+
+/// The directory of jobs.
+pub(crate) const JOBS: &str = "jobs-2";
+/// That of the version before.
+pub(crate) const JOBS_BEFORE: &str = "jobs";
+
 pub(crate) fn encode(uuid: [u8; 16]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&VERSION.to_le_bytes());
@@ -32,7 +53,7 @@ pub(crate) fn encode(uuid: [u8; 16]) -> Vec<u8> {
     out
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<[u8; 16], StoreFileFault> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<StoreFile, StoreFileFault> {
     if bytes.len() != LEN || crc(&bytes[..LEN - 4]).to_le_bytes() != bytes[LEN - 4..] {
         return Err(StoreFileFault::Damaged);
     }
@@ -40,8 +61,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<[u8; 16], StoreFileFault> {
     let fields =
         (|| Ok::<_, super::bytes::Malformed>((r.array::<8>()?, r.u32()?, r.u32()?, r.array::<16>()?)))();
     match fields {
-        Ok((MAGIC, VERSION, 0, uuid)) => Ok(uuid),
-        Ok((MAGIC, VERSION, incompat, _)) => Err(StoreFileFault::Newer(incompat)),
+        Ok((MAGIC, version @ VERSION_BEFORE..=VERSION, 0, uuid)) => Ok(StoreFile { version, uuid }),
+        Ok((MAGIC, VERSION_BEFORE..=VERSION, incompat, _)) => Err(StoreFileFault::Newer(incompat)),
         Ok((MAGIC, version, _, _)) => Err(StoreFileFault::Newer(version)),
         Ok(_) | Err(_) => Err(StoreFileFault::Damaged),
     }
