@@ -1,11 +1,10 @@
 //! Jobs whose host might be tempted to keep something for each item.
 
-use crate::slow_disk::SlowDisk;
+use crate::slow_disk;
 use crate::support::case::Failed;
 use crate::support::store::{complete, store};
 use cofferdam::{Context, Failure, Isolation, Job, Processor, StartContext, StoreOptions};
 use serde_bytes::ByteBuf;
-use std::sync::Arc;
 
 /// One job.
 pub struct MemoryCase {
@@ -22,7 +21,7 @@ pub const ALL: &[MemoryCase] = &[
     MemoryCase { name: "peak.dense_10m", items: 10_000_000, gate: 24.0, run: dense },
     MemoryCase { name: "peak.keyed_1m", items: 1_000_000, gate: 64.0, run: keyed },
     MemoryCase { name: "peak.outputs_2000x1m", items: 2_000, gate: 32.0, run: large_outputs },
-    MemoryCase { name: "peak.slow_disk_2m_200b", items: 2_000_000, gate: 24.0, run: slow_disk },
+    MemoryCase { name: "peak.slow_disk_2m_200b", items: 2_000_000, gate: 24.0, run: outputs_to_a_slow_disk },
 ];
 
 macro_rules! processor {
@@ -79,9 +78,9 @@ fn large_outputs(items: u64) -> Result<(), Failed> {
     complete(&job.wait()?, items)
 }
 
-fn slow_disk(items: u64) -> Result<(), Failed> {
+fn outputs_to_a_slow_disk(items: u64) -> Result<(), Failed> {
     let store = store()?;
-    let options = StoreOptions { disk: Arc::new(SlowDisk::new()), ..StoreOptions::default() };
+    let options = StoreOptions { disk: slow_disk::slow_disk(), ..StoreOptions::default() };
     let job = job::<Bytes200>(&store).store_options(options).start(cofferdam::dense(move || 0..items))?;
     complete(&job.wait()?, items)
 }

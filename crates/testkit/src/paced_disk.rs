@@ -23,8 +23,10 @@ pub struct PacedDisk {
     pace: Pace,
 }
 
+type PaceOf = dyn Fn(&Path, Step) + Send + Sync;
+
 #[derive(Clone)]
-struct Pace(Arc<dyn Fn(&Path, Step) + Send + Sync>);
+struct Pace(Arc<PaceOf>);
 
 impl fmt::Debug for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,6 +79,10 @@ impl Disk for PacedDisk {
 
     fn kind(&self, path: &Path) -> FileSystemKind {
         self.inner.kind(path)
+    }
+
+    fn free(&self, path: &Path) -> Option<u64> {
+        self.inner.free(path)
     }
 }
 
