@@ -35,6 +35,8 @@ pub struct FakeWorker {
     pub garbled: bool,
     /// A kill of the host has reached it.
     pub kill_sent: bool,
+    /// A stranger has killed it.
+    pub struck: bool,
     /// Why the host wants it dead.
     pub killed_for: Option<KillReason>,
     /// The item that ended it.

@@ -107,6 +107,7 @@ impl World {
             Happening::HostDies => self.host_died = true,
             Happening::Kill => {
                 if let Some(worker) = self.any_running() {
+                    self.fake(worker).struck = true;
                     self.die(worker, Exit::Signal { number: 15, name: "SIGTERM", address: None }, None);
                 }
             }

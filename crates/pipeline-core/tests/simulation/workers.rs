@@ -49,6 +49,7 @@ impl World {
             violated: false,
             garbled: false,
             kill_sent: false,
+            struck: false,
             killed_for: None,
             die_when_idle: false,
             culprit: None,

@@ -240,7 +240,10 @@ impl World {
         let fake = &self.workers[&worker];
         if fake.silent || !fake.killable {
             for index in self.may_be_unsettled(worker) {
-                self.model.items[index as usize].chargeable += 1;
+                let item = &mut self.model.items[index as usize];
+                item.chargeable += 1;
+                // Nobody ever learns that it was a stranger's kill.
+                item.held_up |= fake.silent && fake.struck;
             }
         }
         let never = *exit == Exit::Stopped && !fake.stopping;
