@@ -26,6 +26,8 @@ struct ItemClock {
     since: Time,
     said: u64,
     said_at: Time,
+    /// It is open though it has its result, or was never the worker's.
+    lingers: bool,
 }
 
 /// The limits on items that count just now.
@@ -68,8 +70,8 @@ impl Signs {
 }
 
 impl Worker {
-    /// Starts the clock of items that were not seen before (those that it does not hold never expire), forgets those that are no
-    /// longer open, and notes what is new.
+    /// Starts the clock of items that were not seen before, forgets those that are no longer open, and notes what is new. An item that
+    /// is still open though it has its result keeps the worker from all others: it gets one more limit, from when that shows.
     pub(super) fn observe(&mut self, seen: &Observation, now: Time) {
         if seen.heartbeat != self.signs.heartbeat {
             self.signs.heartbeat = seen.heartbeat;
@@ -81,10 +83,15 @@ impl Worker {
             let said = hash_of(item);
             let Some(at) = self.signs.clocks.iter().position(|clock| clock.is_of(item)) else {
                 let OpenItem { lease, offset, .. } = *item;
-                self.signs.clocks.push(ItemClock { lease, offset, since: now, said, said_at: now });
+                let clock = ItemClock { lease, offset, since: now, said, said_at: now, lingers: false };
+                self.signs.clocks.push(clock);
                 continue;
             };
+            let (is_held, is_busy) = (self.holds(item.lease, item.offset), self.unsettled() > 0);
             let clock = &mut self.signs.clocks[at];
+            if !is_held && !(clock.lingers && is_busy) {
+                (clock.lingers, clock.since, clock.said_at) = (is_busy, now, now);
+            }
             if clock.said != said {
                 (clock.said, clock.said_at) = (said, now);
             }
@@ -103,10 +110,11 @@ impl Worker {
         self.expiries(limits).map(|(at, ..)| at).min()
     }
 
-    /// When which limit expires, unless the worker is dying already. Only items without a result count.
+    /// When which limit expires, unless the worker is dying already. Items that have their result count only while they hold up others.
     fn expiries(&self, limits: Limits) -> impl Iterator<Item = (Time, KillReason, Option<Overdue>)> {
         let alive = self.holds_place();
-        let clocks = self.signs.clocks.iter().filter(|clock| self.holds(clock.lease, clock.offset));
+        let clocks =
+            self.signs.clocks.iter().filter(|clock| clock.lingers || self.holds(clock.lease, clock.offset));
         let of_items = clocks.flat_map(move |clock| {
             let overdue = Overdue { lease: clock.lease, offset: clock.offset, gave_up: false };
             let wall = limits.wall.map(|max| (clock.since, TimeLimit::Item, max));

@@ -42,6 +42,33 @@ fn a_settled_item_has_no_clock_even_if_nobody_has_looked_since() {
 }
 
 #[test]
+fn an_item_that_stays_open_after_its_result_and_holds_others_up_gets_one_more_limit_and_no_charge() {
+    let mut h = Harness::with_policy_and_items(limited(), 2);
+    h.observe(1, &[(1, 0)]);
+    h.wait(9 * SECOND);
+    h.reply(1, 1, 0, 1);
+    h.observe(1, &[(1, 0)]);
+    assert!(h.wait(9 * SECOND).is_empty(), "its clock began anew");
+    h.observe(1, &[(1, 0)]);
+    assert_eq!(h.wait(SECOND)[0], "kill w1 TimeLimit(Item, 10s)");
+    h.exit(1, sigkill(), &[(1, 0)]);
+    assert_eq!((h.count("suspected"), h.count("note")), (0, 0));
+    h.ready(2);
+    assert_eq!(h.count("assign w2"), 1, "the item that it held up runs elsewhere");
+}
+
+#[test]
+fn an_item_that_stays_open_after_its_result_and_holds_nobody_up_has_no_clock() {
+    let mut h = Harness::with_policy_and_items(limited(), 1);
+    h.observe(1, &[(1, 0)]);
+    h.reply(1, 1, 0, 1);
+    for _ in 0..4 {
+        h.observe(1, &[(1, 0)]);
+        assert_eq!(h.wait(9 * SECOND).iter().filter(|line| line.contains("Item")).count(), 0);
+    }
+}
+
+#[test]
 fn another_slot_that_opens_an_item_does_not_restart_the_clock() {
     let mut h = Harness::with_policy_and_items(limited(), 2);
     h.observe(1, &[(1, 0)]);
