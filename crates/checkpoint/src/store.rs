@@ -312,11 +312,13 @@ impl Store {
 
     /// What a creation, a deletion or a migration left that did not end. The caller holds the store's lock, so none is under way.
     fn remove_leftovers(&self) -> Result<(), StoreError> {
+        // Without the jobs that STORE speaks of, those beside them may be all there is: somebody put an old STORE back.
+        let names = self.disk().read_dir(&self.jobs());
+        let names = names.map_err(|error| StoreError::io("list", &self.jobs(), error))?;
         // STORE decides which jobs count; those beside them are of a migration that did not come to its swap, or did.
         let others = if self.file.jobs_dir() == JOBS { JOBS_BEFORE } else { JOBS };
         self.remove_all(others)?;
-        let names = self.disk().read_dir(&self.jobs());
-        for name in names.map_err(|error| StoreError::io("list", &self.jobs(), error))? {
+        for name in names {
             if is_temporary(&name) {
                 let path = self.jobs().join(name);
                 self.disk().remove_dir_all(&path).map_err(|error| StoreError::io("remove", &path, error))?;

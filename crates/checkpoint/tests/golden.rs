@@ -324,6 +324,20 @@ fn a_store_of_version_1_is_read_and_not_changed_until_it_is_migrated() {
     assert!(disk.files().iter().any(|path| path.starts_with(JOBS_OF_2)));
 }
 
+/// As a backup of single files would: the jobs of version 2 are all there is then.
+#[test]
+fn a_store_file_of_version_1_that_is_put_back_after_a_migration_removes_nothing() {
+    let disk = golden_disk(SNAPSHOTS);
+    let old = disk.peek(Path::new("store/STORE")).unwrap();
+    drop(migrated(&disk));
+    let new = disk.peek(Path::new("store/STORE")).unwrap();
+    disk.poke(Path::new("store/STORE"), old).unwrap();
+    let refused = open_store(&disk).map(drop);
+    assert!(matches!(refused, Err(StoreError::Io { .. })), "{refused:?}");
+    disk.poke(Path::new("store/STORE"), new).unwrap();
+    assert_eq!(listing(&disk), include_str!("golden/v1-snapshots.listing"));
+}
+
 #[test]
 fn a_job_that_somebody_works_on_keeps_its_store_from_being_migrated() {
     let disk = golden_disk(PLAIN);
