@@ -80,6 +80,7 @@ pub struct Job<P: Work> {
     store_options: StoreOptions,
     stack_bytes: usize,
     scratch_parent: Option<PathBuf>,
+    main_thread: bool,
     debugging: Debugging,
 }
 
@@ -102,6 +103,7 @@ impl<P: Work> Job<P> {
             store_options: StoreOptions::default(),
             stack_bytes: 8 << 20,
             scratch_parent: None,
+            main_thread: false,
             debugging: Debugging::Off,
         }
     }
@@ -244,6 +246,14 @@ impl<P: Work> Job<P> {
         self
     }
 
+    /// Runs [`crate::Processor::process`], and `start` and `stop`, on the main thread of the worker's process, for libraries that insist on it. Its stack is
+    /// what the system gives (`ulimit -s`; 1 MiB on Windows), whatever [`Job::stack_bytes`] says. [`Isolation::Thread`] is refused then, and nothing falls back to threads.
+    #[must_use]
+    pub fn main_thread(mut self) -> Self {
+        self.main_thread = true;
+        self
+    }
+
     /// For a person with a debugger: one worker, none of the limits on time, and [`crate::EventKind::WorkerSpawned`] says the worker's process
     /// id before its processor starts. With [`Debugging::Wait`] the worker stops itself until a debugger lets it go on. A worker that is a
     /// thread ([`Isolation::Thread`]) is debugged with its host and waits for nobody. A cancel waits for the open item, too. Default: [`Debugging::Off`].
@@ -369,6 +379,7 @@ impl<P: Work> Job<P> {
             config,
             slots: self.policy.slots_per_worker.get(),
             stack_bytes: self.stack_bytes,
+            main_thread: self.main_thread,
             start_wall_max: self.policy.start_wall_max,
             frame_payload_max: FRAME_PAYLOAD_MAX,
             allow_panic_abort: false,
@@ -391,6 +402,7 @@ impl<P: Work> Job<P> {
             env: self.env.clone(),
             slots: self.policy.slots_per_worker.get(),
             stack_bytes: self.stack_bytes,
+            main_thread: self.main_thread,
             start_wall_max: self.policy.start_wall_max,
             runtime_dir: None,
             debugging: self.debugging,

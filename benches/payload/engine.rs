@@ -61,6 +61,7 @@ impl NoStore {
             env: Vec::new(),
             slots: 1,
             stack_bytes: 8 << 20,
+            main_thread: false,
             start_wall_max: WAIT_MAX,
             debugging: Debugging::Off,
             runtime_dir: None,

@@ -85,6 +85,7 @@ impl Writing {
             env: Vec::new(),
             slots: 1,
             stack_bytes: 8 << 20,
+            main_thread: false,
             start_wall_max: WAIT_MAX,
             debugging: Debugging::Off,
             runtime_dir: None,

@@ -64,3 +64,9 @@ pub fn assert_complete(report: &Report) {
 pub fn pause(time: std::time::Duration) {
     std::thread::sleep(time);
 }
+
+/// Starts a program of these tests.
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
+    std::process::Command::new(program)
+}

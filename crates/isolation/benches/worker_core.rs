@@ -93,6 +93,7 @@ fn worker<P: Processor<Config = ()>>() -> (ThreadExecutor, Receiver<WorkerEvent>
         config: Vec::new(),
         slots: 1,
         stack_bytes: 8 << 20,
+        main_thread: false,
         start_wall_max: Duration::from_secs(60),
         frame_payload_max: 64 << 20,
         allow_panic_abort: false,

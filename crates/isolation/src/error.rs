@@ -30,6 +30,9 @@ pub enum IsolationError {
     /// The system has no thread or descriptor left. Try again later.
     #[error("no thread or descriptor left: {0}")]
     Exhausted(#[source] io::Error),
+    /// The processor needs the main thread, and workers would be threads of the host. Run workers as processes.
+    #[error("a worker that is a thread is never the main thread of its process: use worker processes")]
+    MainThread,
     /// Compile without `panic = "abort"`, run workers as processes, or set
     /// [`allow_panic_abort`](crate::ThreadSettings::allow_panic_abort).
     #[error("this program was compiled with panic = \"abort\": a panic in a processor would end it")]

@@ -155,6 +155,7 @@ mod tests {
             stack_bytes: 1 << 20,
             reply_flush_ms: 5,
             heartbeat_ms: 100,
+            main_thread: false,
         }
     }
 

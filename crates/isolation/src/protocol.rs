@@ -67,6 +67,8 @@ pub struct Start {
     pub reply_flush_ms: u32,
     /// The heartbeat in the recorder rises at least this often, unless the machine is overloaded.
     pub heartbeat_ms: u32,
+    /// The main thread of the process runs `process`; `stack_bytes` says nothing then.
+    pub main_thread: bool,
 }
 
 /// Host to worker: a lease. Payload: with `has_state` an entry, then `count` entries ([`cofferdam_pipeline_core::entries`]), the encoded items.

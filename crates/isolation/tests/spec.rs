@@ -104,6 +104,7 @@ fn every_message_has_the_bytes_of_the_spec() {
         stack_bytes: 8 << 20,
         reply_flush_ms: 5,
         heartbeat_ms: 100,
+        main_thread: false,
     });
     assert_example(&Assign { lease: 300, attempt: 1, count: 20, step: 0, has_state: false });
     assert_example(&SaveState { lease: 300, offset: 4 });

@@ -217,6 +217,7 @@ impl Session {
             stack_bytes: settings.stack_bytes as u64,
             reply_flush_ms: REPLY_FLUSH_MS,
             heartbeat_ms: HEARTBEAT_MS,
+            main_thread: settings.main_thread,
         };
         let first = Outbound::Start(Box::new(start), self.shared.config.clone());
         let queue = self.queue.take().expect("a session has one writer");

@@ -39,6 +39,8 @@ pub struct ChildSettings {
     pub slots: u32,
     /// Stack of the thread that runs `process`.
     pub stack_bytes: usize,
+    /// The main thread of a worker's process runs `process`, on whatever stack the system gives it.
+    pub main_thread: bool,
     /// From spawn to the end of `Processor::start`; the handshake has at most a part of it.
     pub start_wall_max: Duration,
     /// Where the workers' files go, in a fresh directory below; by default the memory file system, else the temporary directory.

@@ -16,6 +16,8 @@ pub struct ThreadSettings {
     pub slots: u32,
     /// Stack of a worker's thread.
     pub stack_bytes: usize,
+    /// Asked for by processors whose library insists on its process's main thread: refused, that one is the host's.
+    pub main_thread: bool,
     /// From spawn to the end of `Processor::start`.
     pub start_wall_max: Duration,
     /// The longest output, as in children.
@@ -29,6 +31,9 @@ pub struct ThreadSettings {
 impl ThreadSettings {
     /// Whether threads may be used.
     pub(super) fn check(&self, panics_abort: bool) -> Result<(), IsolationError> {
+        if self.main_thread {
+            return Err(IsolationError::MainThread);
+        }
         if panics_abort && !self.allow_panic_abort { Err(IsolationError::PanicAborts) } else { Ok(()) }
     }
 }
@@ -44,6 +49,7 @@ mod tests {
             config: Vec::new(),
             slots: 1,
             stack_bytes: 1 << 20,
+            main_thread: false,
             start_wall_max: Duration::from_secs(1),
             frame_payload_max: 1 << 20,
             allow_panic_abort: false,
@@ -53,5 +59,7 @@ mod tests {
         assert!(settings.check(false).is_ok());
         settings.allow_panic_abort = true;
         assert!(settings.check(true).is_ok());
+        settings.main_thread = true;
+        assert!(matches!(settings.check(false), Err(IsolationError::MainThread)));
     }
 }

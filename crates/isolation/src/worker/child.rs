@@ -1,4 +1,5 @@
-//! A child process as a worker: the main thread reads the socket, two more tick and process.
+//! A child process as a worker: one thread reads the socket, one ticks and one processes. The main thread reads, or
+//! processes where a library insists on it.
 
 use super::link::SocketLink;
 use super::role::Role;
@@ -6,11 +7,12 @@ use super::{Items, Lease, Left, Link, Registration, Saved, Session, SessionSetti
 use crate::program::own_build_id;
 use crate::protocol::{Assign, Message, Start, Stop, TakeBack, exit_code};
 use crate::recorder::Recorder;
-use crate::sys::{crash, files, worker as sys};
+use crate::sys::{crash, files, os, worker as sys};
 use cofferdam_ipc::handshake::{self, Agreement, BuildId, Hello, PROTOCOL_MAX, PROTOCOL_MIN};
 use cofferdam_ipc::{CodecSet, FrameReceiver, FrameSender, Received, Stream};
 use cofferdam_pipeline_core::{Buffer, BufferPool, Failure, LeaseId, SlotNumber};
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -22,6 +24,9 @@ const SPARE_BUFFER_BYTES_MAX: usize = 40 << 20;
 /// Stack of the ticker, which runs nothing of the user's.
 const TICKER_STACK_BYTES: usize = 128 * 1024;
 
+/// Stack of the reader where it is not the main thread; it decodes flat messages.
+const READER_STACK_BYTES: usize = 512 * 1024;
+
 /// Why this process cannot go on as a worker. Nobody reads it but people: it goes to stderr, which the host captures.
 type Fatal = Box<dyn std::error::Error + Send + Sync>;
 
@@ -30,11 +35,16 @@ const LEAVE_WALL_MAX: Duration = Duration::from_secs(5);
 
 /// Is a worker to the end of the process.
 pub(super) fn run(role: &Role, registrations: &[Registration]) -> ! {
-    let error = match begin(role, registrations) {
-        Ok(worker) => worker.serve(),
+    let error = match begin(role, registrations).and_then(Begun::live) {
+        Ok(never) => match never {},
         Err(error) => error,
     };
-    if !is_end_of_host(&error) {
+    end(&error)
+}
+
+/// The end of the process when the way to the host is.
+fn end(error: &Fatal) -> ! {
+    if !is_end_of_host(error) {
         eprintln!("cofferdam worker: {error}");
     }
     sys::exit_now(exit_code::HOST_LOST)
@@ -46,14 +56,28 @@ fn is_end_of_host(error: &Fatal) -> bool {
     matches!(error.downcast_ref(), Some(RecvError::Closed | RecvError::Truncated | RecvError::Io(_)))
 }
 
-/// A worker that has started its threads.
-struct Worker {
+/// A worker that knows what it is, and ticks.
+struct Begun {
+    reading: Reading,
+    processing: Processing,
+    start: Start,
+}
+
+/// What one thread does to the end of the process.
+struct Reading {
     receiver: FrameReceiver,
     session: Arc<Session<SocketLink>>,
 }
 
-/// From the first instruction to running threads.
-fn begin(role: &Role, registrations: &[Registration]) -> Result<Worker, Fatal> {
+/// What another one does.
+struct Processing {
+    registration: Registration,
+    session: Arc<Session<SocketLink>>,
+    config: Vec<u8>,
+}
+
+/// From the first instruction to the first thread.
+fn begin(role: &Role, registrations: &[Registration]) -> Result<Begun, Fatal> {
     sys::become_child_of(role.host_pid)?;
     if role.waits_for_debugger {
         sys::wait_for_debugger()?;
@@ -82,13 +106,15 @@ fn begin(role: &Role, registrations: &[Registration]) -> Result<Worker, Fatal> {
     let session = Session::new(settings(&start, &agreement), recorder, link);
     spawn_ticker(session.clone())?;
     match find(registrations, &start) {
-        Ok(registration) => spawn_processor(registration, session.clone(), config, &start)?,
+        Ok(registration) => {
+            let processing = Processing { registration, session: session.clone(), config };
+            Ok(Begun { reading: Reading { receiver, session }, processing, start })
+        }
         Err(failure) => {
             session.with_link(|link| Link::start_failed(link, failure))?;
             sys::exit_now(exit_code::START_FAILED)
         }
     }
-    Ok(Worker { receiver, session })
 }
 
 pub(super) fn settings(start: &Start, agreement: &Agreement) -> SessionSettings {
@@ -117,38 +143,60 @@ pub(super) fn find(registrations: &[Registration], start: &Start) -> Result<Regi
             found.version, found.name, start.version
         )));
     }
+    if start.main_thread && !os::is_main_thread() {
+        return Err(Failure::fatal("the worker line is not on the main thread, which the processor needs"));
+    }
     Ok(*found)
 }
 
 fn spawn_ticker(session: Arc<Session<SocketLink>>) -> Result<(), Fatal> {
-    let ticker = thread::Builder::new().name("cofferdam-ticker".into()).stack_size(TICKER_STACK_BYTES);
-    ticker.spawn(move || {
+    spawn("cofferdam-ticker", TICKER_STACK_BYTES, move || {
         loop {
             session.wait_for_tick();
             if session.tick().is_err() {
                 sys::exit_now(exit_code::HOST_LOST)
             }
         }
+    })
+}
+
+/// A thread that ends with the process; its panic, which the hook has recorded, ends both.
+fn spawn(
+    name: &str,
+    stack_bytes: usize,
+    live: impl FnOnce() -> Infallible + Send + 'static,
+) -> Result<(), Fatal> {
+    thread::Builder::new().name(name.into()).stack_size(stack_bytes).spawn(move || {
+        let Err(_panic) = catch_unwind(AssertUnwindSafe(live));
+        sys::exit_now(exit_code::PANIC)
     })?;
     Ok(())
 }
 
-fn spawn_processor(
-    registration: Registration,
-    session: Arc<Session<SocketLink>>,
-    config: Vec<u8>,
-    start: &Start,
-) -> Result<(), Fatal> {
-    let stack_bytes = usize::try_from(start.stack_bytes)?;
-    let processor = thread::Builder::new().name(start.processor.clone()).stack_size(stack_bytes);
-    processor.spawn(move || {
+impl Begun {
+    /// This thread does one thing, a new one the other.
+    fn live(self) -> Result<Infallible, Fatal> {
+        let Self { reading, processing, start } = self;
+        if start.main_thread {
+            spawn("cofferdam-reader", READER_STACK_BYTES, move || end(&reading.serve()))?;
+            processing.live()
+        } else {
+            let stack_bytes = usize::try_from(start.stack_bytes)?;
+            spawn(&start.processor, stack_bytes, move || processing.live())?;
+            Err(reading.serve())
+        }
+    }
+}
+
+impl Processing {
+    fn live(self) -> ! {
+        let Self { registration, session, config } = self;
         if let Some(stack) = crash::own_stack() {
             session.recorder().set_stack(&stack);
         }
         let left = (registration.run)(&session, &config);
         leave(left, &session)
-    })?;
-    Ok(())
+    }
 }
 
 /// The end of the process, on the processor's thread.
@@ -170,7 +218,7 @@ fn leave(left: Left, session: &Session<SocketLink>) -> ! {
     }
 }
 
-impl Worker {
+impl Reading {
     /// Reads what the host sends until it is gone; what ended it.
     fn serve(mut self) -> Fatal {
         let error = match self.read() {

@@ -37,6 +37,7 @@ pub fn settings(config: &Config) -> ChildSettings {
         env: Vec::new(),
         slots: 1,
         stack_bytes: 8 << 20,
+        main_thread: false,
         start_wall_max: Duration::from_secs(30),
         debugging: Debugging::Off,
         runtime_dir: None,

@@ -28,6 +28,7 @@ pub fn settings(config: Vec<u8>) -> ThreadSettings {
         config,
         slots: 1,
         stack_bytes: 1 << 20,
+        main_thread: false,
         start_wall_max: Duration::from_secs(60),
         frame_payload_max: 1 << 20,
         allow_panic_abort: false,

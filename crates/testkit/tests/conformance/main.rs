@@ -28,6 +28,10 @@ mod separate_executable {
     cofferdam_testkit::process_conformance_tests!(super::subjects::separate_executable());
 }
 
+mod main_thread {
+    cofferdam_testkit::process_conformance_tests!(super::subjects::main_thread());
+}
+
 mod threads {
     cofferdam_testkit::conformance_tests!(super::subjects::threads());
 }

@@ -36,7 +36,11 @@ pub fn enter_worker() {
 }
 
 fn children(codec: Codec, program: WorkerProgram, config: Vec<u8>, sink: WorkerSink) -> Box<dyn Executor> {
-    let settings = ChildSettings {
+    Box::new(ChildExecutor::new(settings(codec, program, config), sink).unwrap())
+}
+
+fn settings(codec: Codec, program: WorkerProgram, config: Vec<u8>) -> ChildSettings {
+    ChildSettings {
         program,
         processor: Conformant::NAME,
         version: Conformant::VERSION,
@@ -45,13 +49,13 @@ fn children(codec: Codec, program: WorkerProgram, config: Vec<u8>, sink: WorkerS
         env: Vec::new(),
         slots: 1,
         stack_bytes: 8 << 20,
+        main_thread: false,
         start_wall_max: Duration::from_secs(30),
         debugging: Debugging::Off,
         runtime_dir: None,
         frame_payload_max: 8 << 20,
         workspace: Some(Place::fresh()),
-    };
-    Box::new(ChildExecutor::new(settings, sink).unwrap())
+    }
 }
 
 /// This test executable again.
@@ -82,6 +86,16 @@ pub fn separate_executable() -> Subject {
     Subject { make, codec: Codec::Bincode, is_process: true }
 }
 
+/// The same, its processor on the main thread.
+pub fn main_thread() -> Subject {
+    let make = |config, sink| -> Box<dyn Executor> {
+        let path = env!("CARGO_BIN_EXE_conformance-worker").into();
+        let settings = settings(Codec::Bincode, WorkerProgram::Program { path, args: Vec::new() }, config);
+        Box::new(ChildExecutor::new(ChildSettings { main_thread: true, ..settings }, sink).unwrap())
+    };
+    Subject { make, codec: Codec::Bincode, is_process: true }
+}
+
 /// Threads of this process.
 pub fn threads() -> Subject {
     let make = |config, sink| -> Box<dyn Executor> {
@@ -90,6 +104,7 @@ pub fn threads() -> Subject {
             config,
             slots: 1,
             stack_bytes: 1 << 20,
+            main_thread: false,
             start_wall_max: Duration::from_secs(60),
             frame_payload_max: 8 << 20,
             allow_panic_abort: false,

@@ -30,6 +30,11 @@ pub(crate) fn current_exe() -> io::Result<PathBuf> {
     }
 }
 
+/// Whether the process began with this thread.
+pub(crate) fn is_main_thread() -> bool {
+    rustix::thread::gettid() == rustix::process::getpid()
+}
+
 /// What `ps` shows instead of `/proc/self/exe`.
 pub(crate) fn set_name(command: &mut Command, name: &OsStr) {
     command.arg0(name);

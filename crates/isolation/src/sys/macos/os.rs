@@ -15,6 +15,13 @@ pub(crate) fn current_exe() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
+/// Whether the process began with this thread.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn is_main_thread() -> bool {
+    // SAFETY: always allowed.
+    unsafe { libc::pthread_main_np() != 0 }
+}
+
 /// What `ps` shows.
 pub(crate) fn set_name(command: &mut Command, name: &OsStr) {
     command.arg0(name);
