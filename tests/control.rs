@@ -4,8 +4,8 @@
 mod support;
 
 use cofferdam::{
-    Ended, EventKind, Fingerprint, ItemSource, JobError, Keying, OnDifference, Phase, SourceError,
-    SourceItem, dense, keyed,
+    Ended, EventKind, Fingerprint, Isolation, ItemSource, JobControl, JobError, Key, Keying, OnDifference,
+    Phase, SourceError, SourceItem, dense, keyed,
 };
 use cofferdam_testkit::{Behaviour, Misbehave, Task};
 use std::sync::Arc;
@@ -70,6 +70,48 @@ fn a_hanging_item_cannot_hold_up_a_cancel() {
     let report = handle.wait().expect("a report");
     assert_eq!(report.ended, Ended::Cancelled);
     assert_eq!(report.quarantined, 0, "a cancel convicts nobody");
+}
+
+#[test]
+fn controls_may_come_from_many_threads_at_any_time_and_again_after_the_end() {
+    for isolation in [Isolation::Process, Isolation::Thread] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let job = job(dir.path(), workers::program()).isolation(isolation);
+        let handle = job.start(dense(|| sleepers(100_000, 1))).expect("a job");
+        let all = |control: &JobControl, n: u64| {
+            control.pause();
+            control.cancel_item(Key::Ordinal(n));
+            control.resume();
+            control.resume();
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let control = handle.control();
+                scope.spawn(move || (0..50).for_each(|n| all(&control, 200 * thread + n)));
+            }
+        });
+        wait_until("work goes on", || handle.snapshot().completed >= 10);
+        let control = handle.control();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    control.drain();
+                    control.pause();
+                    control.drain();
+                });
+            }
+        });
+        control.resume();
+        let report = handle.wait().expect("a report");
+        assert_eq!((&report.ended, report.crashes.len()), (&Ended::Drained, 0), "{isolation:?}");
+        assert!(report.cancelled <= 200);
+
+        all(&control, 0);
+        control.drain();
+        control.cancel();
+        control.cancel();
+        assert_eq!(control.snapshot().phase, Phase::Ended);
+    }
 }
 
 #[test]

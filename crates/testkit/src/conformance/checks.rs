@@ -1,7 +1,7 @@
 //! The checks. Each panics where the subject does not conform; [`crate::conformance_tests`] makes a test of each.
 
 use super::{ConformantConfig, Deed, Rig, Subject};
-use cofferdam_pipeline_core::{Exit, FailureKind, KillReason, LeaseId, OpenItem, WorkerEvent};
+use cofferdam_pipeline_core::{Exit, FailureKind, KillReason, LeaseId, OpenItem, WorkerEvent, WorkerId};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ macro_rules! conformance_tests {
             nothing_of_a_finished_lease_can_be_taken_back
             a_paused_worker_opens_nothing
             a_stop_interrupts_the_open_item_and_forgets_the_rest
+            a_stop_and_a_kill_may_come_in_any_state_and_again
             a_failed_start_says_why
             a_saved_state_precedes_its_failure_and_comes_back
             each_attempt_has_a_scratch_directory_that_is_gone_before_its_result
@@ -227,6 +228,39 @@ pub fn a_stop_interrupts_the_open_item_and_forgets_the_rest(subject: &Subject) {
     assert_eq!(rig.failure(worker, lease, 1).kind, FailureKind::Interrupted);
     let report = rig.exit(worker);
     assert_eq!((report.exit, report.open_known, report.open), (Exit::Stopped, true, vec![]));
+}
+
+/// While it starts, while it is idle, while an item is open; the first of them decides.
+pub fn a_stop_and_a_kill_may_come_in_any_state_and_again(subject: &Subject) {
+    let mut rig = Rig::new(subject, &ConformantConfig::default());
+    let starting = cofferdam_pipeline_core::WorkerId(0);
+    rig.executor.spawn(starting, cofferdam_pipeline_core::SlotNumber(0));
+    kill_twice(&mut rig, starting);
+    let said = std::iter::from_fn(|| Some(rig.next(starting)));
+    let mut said = said.filter(|event| !matches!(event, WorkerEvent::Ready));
+    assert!(matches!(said.next(), Some(WorkerEvent::Lost)));
+    assert!(matches!(said.next(), Some(WorkerEvent::Exited(report)) if report.open.is_empty()));
+    drop(said);
+
+    let idle = rig.spawn(1);
+    rig.executor.stop(idle);
+    rig.executor.stop(idle);
+    assert_eq!(rig.exit(idle).exit, Exit::Stopped);
+    kill_twice(&mut rig, idle);
+
+    let busy = rig.spawn(2);
+    let lease = rig.assign(busy, &[Deed::Hang]);
+    rig.wait_open(busy, |item| item.lease == lease);
+    rig.executor.stop(busy);
+    kill_twice(&mut rig, busy);
+    assert_eq!(open_items(&rig.exit(busy).open), [(lease, 0)]);
+    rig.expect_nothing_for(A_WHILE);
+}
+
+fn kill_twice(rig: &mut Rig, worker: WorkerId) {
+    rig.executor.kill(worker, KillReason::JobOver);
+    rig.executor.kill(worker, KillReason::Cancelled);
+    rig.executor.stop(worker);
 }
 
 /// The failure first, then the exit.
