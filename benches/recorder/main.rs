@@ -3,7 +3,8 @@
 //! `cargo bench --bench recorder [-- --json] [--quick] [--rounds N] [--only TEXT]`
 //!
 //! The calls are made in a child process, into its mapped recorder. While four threads write stages of 32 bytes, the host reads them as fast as it can;
-//! a stage that nobody wrote is a torn read. `sample64_us` is the host's time to read the recorders of 64 workers once.
+//! a stage that nobody wrote is a torn read. `sample64_us` is the host's time to read the recorders of 64 workers once,
+//! `sample64.pread8_us` that of 64 reads of eight bytes.
 #![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod sampling;
@@ -26,6 +27,7 @@ fn main() -> Result<(), Failed> {
         Box::new(writing::Writing::start("progress_ns", writing::Call::Progress, calls)?),
         Box::new(writing::Writing::start("stage32_4threads_ns", writing::Call::StageOn4Threads, calls / 10)?),
         Box::new(sampling::Sampling::create(options.items(2_000, 50))?),
+        Box::new(sampling::RawReads::create(options.items(2_000, 50))?),
     ];
     let measured = measure(&mut options.choose(cases), options.rounds)?;
     measured.print(&mut report);

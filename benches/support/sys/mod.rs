@@ -3,9 +3,9 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{cpu_of_children, cpu_of_this_process, kill, monotonic_nanos};
+pub use unix::{cpu_of_children, cpu_of_this_process, kill, monotonic_nanos, read_at};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
-pub use other::{cpu_of_children, cpu_of_this_process, kill, monotonic_nanos};
+pub use other::{cpu_of_children, cpu_of_this_process, kill, monotonic_nanos, read_at};

@@ -1,5 +1,6 @@
 //! Not known here: the cases that need it are left out.
 
+use std::fs::File;
 use std::io;
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ pub fn cpu_of_children() -> Option<Duration> {
 }
 
 pub fn kill(_: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -5,7 +5,9 @@ use nix::sys::signal::Signal;
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// User and system time of this process.
@@ -22,6 +24,11 @@ pub fn cpu_of_children() -> Option<Duration> {
 pub fn monotonic_nanos() -> Option<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).ok()?;
     u64::try_from(now.num_nanoseconds()).ok()
+}
+
+/// One `pread`.
+pub fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(buf, offset)
 }
 
 /// SIGKILL.
