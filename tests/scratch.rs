@@ -23,7 +23,7 @@ const LONG: Behaviour = Behaviour::Long;
 
 /// Files and directories that attempts have made below the job's own scratch directory.
 fn made_by_attempts(store: &Path) -> Vec<PathBuf> {
-    let jobs = std::fs::read_dir(store.join("jobs")).expect("a store");
+    let jobs = std::fs::read_dir(store.join("jobs-2")).expect("a store");
     let scratch = jobs.map(|job| job.expect("a job").path().join("scratch"));
     scratch.flat_map(|scratch| in_scratch(&scratch)).collect()
 }
