@@ -8,6 +8,8 @@ use std::time::Duration;
 /// Where the golden stores lie.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/checkpoint/tests/golden");
 const STORES: [&str; 2] = ["v1", "v1-snapshots"];
+/// Of the current version; the last number stands for it, so that older inputs mean what they meant.
+const CURRENT: (u8, &str) = (u8::MAX, "v2");
 /// Edits of one input; more of them teach nothing.
 const EDITS_MAX: usize = 64;
 /// An edit: which file, what kind, where, with what.
@@ -20,8 +22,8 @@ const EDIT_LEN: usize = 6;
 /// When that is not so.
 pub fn directory(data: &[u8]) {
     let Some((first, edits)) = data.split_first() else { return };
-    let disk = load(STORES[usize::from(*first) % STORES.len()]);
-    let files = disk.files();
+    let disk = load(if *first == CURRENT.0 { CURRENT.1 } else { STORES[usize::from(*first) % STORES.len()] });
+    let mut files = disk.files();
     for edit in edits.chunks_exact(EDIT_LEN).take(EDITS_MAX) {
         apply(&disk, &files[usize::from(edit[0]) % files.len()], edit);
     }
@@ -32,11 +34,18 @@ pub fn directory(data: &[u8]) {
         idle_mark: Duration::MAX,
         ..StoreOptions::default()
     };
-    let Ok(store) = Store::open(Path::new("store"), options) else { return };
-    for name in [&b"dense"[..], b"keyed \xff"] {
-        if let Ok(job) = store.read_job(name) {
-            job.outcomes(0).take_while(Result::is_ok).for_each(drop);
-        }
+    let Ok(mut store) = Store::open(Path::new("store"), options) else { return };
+    let names = [&b"dense"[..], b"keyed \xff"];
+    for job in names.iter().filter_map(|name| store.read_job(name).ok()) {
+        job.outcomes(0).take_while(Result::is_ok).for_each(drop);
+    }
+    let before = content(&disk, &files);
+    if store.migrate().is_err() {
+        assert!(content(&disk, &files) == before, "a refused migration has changed a file");
+        return;
+    }
+    files = disk.files();
+    for name in names {
         let before = content(&disk, &files);
         match store.open_job(name) {
             Ok(job) => job.outcomes(0).take_while(Result::is_ok).for_each(drop),
@@ -113,10 +122,10 @@ mod tests {
 
     #[test]
     fn a_golden_store_without_edits_opens() {
-        for name in STORES {
+        for (name, jobs) in STORES.map(|name| (name, 2)).into_iter().chain([(CURRENT.1, 1)]) {
             let disk = load(name);
             let reports = Store::verify(&disk, Path::new("store")).unwrap();
-            assert!(reports.len() == 2 && reports.iter().all(|report| report.is_intact()), "{reports:?}");
+            assert!(reports.len() == jobs && reports.iter().all(|report| report.is_intact()), "{reports:?}");
         }
     }
 }
