@@ -20,9 +20,12 @@ impl Case for Threads {
     }
 
     fn run(&mut self) -> Result<Vec<Figure>, Failed> {
+        let (ours, group) = self.ours(THREADS)?;
+        let (one, _) = self.ours(1)?;
         let mut figures = vec![
-            Figure::new("threads32.ours", self.ours(THREADS)?, "commits/s"),
-            Figure::new("threads32.one", self.ours(1)?, "commits/s"),
+            Figure::new("threads32.ours", ours, "commits/s"),
+            Figure::new("threads32.one", one, "commits/s"),
+            Figure::new("threads32.group", group, "commits/sync"),
         ];
         let commits = (self.commits / 8).max(1);
         let dir = store()?;
@@ -39,11 +42,16 @@ impl Case for Threads {
 }
 
 impl Threads {
-    fn ours(&self, threads: usize) -> Result<f64, Failed> {
+    /// Commits a second, and how many shared a sync.
+    fn ours(&self, threads: usize) -> Result<(f64, f64), Failed> {
         let dir = store()?;
         let job = job(&dir.path().join("store"))?;
         let outputs = outputs(1);
-        rate(threads, self.commits, &|number| Ok(job.commit(batch(number, 1, &outputs)?).map(drop)?))
+        let before = job.sync_stats().syncs;
+        let rate =
+            rate(threads, self.commits, &|number| Ok(job.commit(batch(number, 1, &outputs)?).map(drop)?))?;
+        let syncs = job.sync_stats().syncs - before;
+        Ok((rate, (threads * self.commits) as f64 / syncs as f64))
     }
 }
 

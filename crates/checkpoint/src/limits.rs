@@ -34,8 +34,8 @@ pub(crate) const RESERVE_BYTES: u64 = 1 << 20;
 pub(crate) const ROOM_GRANT: u64 = 1 << 20;
 /// The first step of filling ahead, and the least.
 pub(crate) const FILL_MIN: u64 = 256 << 10;
-/// The largest step of filling ahead.
-pub(crate) const FILL_MAX: u64 = 8 << 20;
+/// The largest step of filling ahead: what is filled and never used was written for nothing, and each step costs a commit the new length.
+pub(crate) const FILL_MAX: u64 = 2 << 20;
 /// A new segment takes in the one before if it is no longer than this, however little it has taken in.
 pub(crate) const MERGE_BYTES_MIN: u64 = 64 << 10;
 /// A new segment takes in no more than this: some ten milliseconds.
