@@ -89,7 +89,8 @@ impl Worker {
             };
             let (is_held, is_busy) = (self.holds(item.lease, item.offset), self.unsettled() > 0);
             let clock = &mut self.signs.clocks[at];
-            if !is_held && !(clock.lingers && is_busy) {
+            let lingers_on = clock.lingers && is_busy;
+            if !is_held && !lingers_on {
                 (clock.lingers, clock.since, clock.said_at) = (is_busy, now, now);
             }
             if clock.said != said {
