@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile, OpenMode, read_exact_at, write_all_at};
+use crate::journal::room;
 use crate::seeded::has_bug;
 use crate::store::{parent_of, temporary_name};
 use std::io;
@@ -70,6 +71,7 @@ pub(crate) fn copy_file(disk: &dyn Disk, from: &dyn DiskFile, len: u64, to: &Pat
     while at < len {
         let part = &mut chunk[..(len - at).min(COPY_CHUNK as u64) as usize];
         read_exact_at(from, part, at).map_err(|error| failed("read what goes into", error))?;
+        room::check(disk, to, part.len() as u64)?;
         write_all_at(file.as_ref(), part, at).map_err(|error| failed("write to", error))?;
         at += part.len() as u64;
     }

@@ -60,11 +60,7 @@ impl JobStore {
         }
         blob::empty_staging(disk.as_ref(), dir)?;
         let generation = previous.as_ref().map_or(0, |(generation, _)| *generation);
-        // Whoever ended in an orderly way had stopped its workers: nothing was open.
-        let open_leases = match recovered.content.head.state {
-            JobState::Running => recovered.index.open_leases(),
-            JobState::Interrupted | JobState::Finished => Vec::new(),
-        };
+        let open_leases = recovered.open_leases();
         let description = recovered.content.description.clone();
         let report = recovered.report.clone();
         let parts = Parts::begin(&disk, dir, recovered, fill_for(options, dir))?;

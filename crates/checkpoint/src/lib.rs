@@ -55,7 +55,8 @@ mod owner_file;
 mod random;
 mod real_disk;
 mod salvage;
-mod seeded;
+#[doc(hidden)]
+pub mod seeded;
 mod staging;
 mod states;
 mod store;

@@ -4,12 +4,14 @@
 
 mod support;
 
-use cofferdam_checkpoint::{Disk, Durability, JobState, JobStore, Store, StoreError, StoreOptions};
-use cofferdam_pipeline_core::Keying;
+use cofferdam_checkpoint::{
+    Disk, Durability, JobState, JobStore, OpenLease, Store, StoreError, StoreOptions,
+};
+use cofferdam_pipeline_core::{Key, Keying};
 use cofferdam_testkit::{Fault, FaultPlan, SimDisk};
 use std::io;
 use std::path::{Path, PathBuf};
-use support::{JOB, Model, open_store, options, spec};
+use support::{JOB, Model, lease, open_store, options, spec};
 
 const ROOT: &str = "store";
 
@@ -217,6 +219,52 @@ fn an_older_head_from_a_backup_loses_nothing() {
         assert_eq!(job.recovery().unusable_snapshots, [0u64; 0], "HEAD is right again");
         after.check_outcomes(&job);
     }
+}
+
+#[test]
+fn an_older_head_hides_nothing_that_was_open_when_a_later_host_died() {
+    let disk = SimDisk::new();
+    let store = open_store(&disk).unwrap();
+    let mut model = Model::default();
+    let job = begin(&store, &mut model);
+    lease(&job, 1, 20..23).unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+    drop(job);
+    let head = disk.peek(&dir_of_job(&disk).join("HEAD")).unwrap();
+    let job = store.open_job(JOB).unwrap();
+    assert_eq!(job.open_leases(), [], "an orderly end leaves nothing open");
+    lease(&job, 2, 30..32).unwrap();
+    model.commit_run(&job, 30, 1).unwrap();
+    let dead = disk.after_process_end();
+
+    dead.poke(&dir_of_job(&dead).join("HEAD"), head).unwrap();
+
+    let job = open_store(&dead).unwrap().open_job(JOB).unwrap();
+    assert_eq!(job.open_leases(), [OpenLease { worker: 0, lease: 2, items: vec![(1, Key::Ordinal(31))] }]);
+    model.check_outcomes(&job);
+}
+
+/// Permission that goes leaves open files alone: commits go on until a new file is needed.
+#[test]
+fn permission_that_is_lost_under_a_job_stops_what_needs_it_and_loses_nothing() {
+    let disk = SimDisk::new();
+    let mut model = Model::default();
+    let job = begin(&open_store(&disk).unwrap(), &mut model);
+    let kind = io::ErrorKind::PermissionDenied;
+    disk.refuse_changes(Some(kind));
+    model.commit_run(&job, 5, 1).unwrap();
+    assert!(is_refusal(&job.put_blob(&mut &b"large"[..]).unwrap_err(), kind));
+    assert!(is_refusal(&job.snapshot().unwrap_err(), kind));
+    model.commit_run(&job, 6, 1).unwrap();
+    disk.set_fault(Some(FaultPlan { at: disk.calls(), for_ever: false, fault: Fault::Eio }));
+    model.commit_run(&job, 7, 1).unwrap_err();
+    assert!(is_refusal(&job.reopen().unwrap_err(), kind));
+
+    disk.refuse_changes(None);
+    job.reopen().unwrap();
+    model.commit_run(&job, 8, 3).unwrap();
+    drop(job);
+    model.check(&disk);
 }
 
 /// Copies the files of a job as `cp` would.

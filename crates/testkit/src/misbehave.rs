@@ -43,6 +43,8 @@ pub enum Behaviour {
     Garbage,
     /// Sends its host, its parent process, SIGKILL and waits for what follows; aborts where there are no signals.
     KillHost,
+    /// Sees to it that the host's death does not end this process, calls it `deaf`, and hangs (Linux; elsewhere it just hangs).
+    Outlive,
     /// Returns a failure of this kind.
     Fail(FailWith),
     /// Returns an output of this many bytes beside the number.
@@ -176,6 +178,10 @@ fn behave(behaviour: &Behaviour, cx: &Context<'_>) -> Result<Vec<u8>, Failure> {
         }
         Behaviour::KillHost => {
             crate::sys::kill_parent();
+            hang();
+        }
+        Behaviour::Outlive => {
+            crate::sys::outlive_parent();
             hang();
         }
         Behaviour::Fail(with) => return Err(Failure::new(kind_of(*with), "told to fail")),

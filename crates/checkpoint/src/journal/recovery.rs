@@ -18,7 +18,7 @@ use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
 use crate::format::snapshot::SnapshotPlace;
 use crate::index::Index;
 use crate::seeded::has_bug;
-use crate::{RecoveryReport, StoreError};
+use crate::{JobState, OpenLease, RecoveryReport, StoreError};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -226,6 +226,17 @@ fn walk_sealed(
 }
 
 impl Recovered {
+    /// What was open when the last session ended. Whoever ended in an orderly way had stopped its workers; but HEAD may be an
+    /// older one that somebody put back, and of a session after it says nothing.
+    pub(crate) fn open_leases(&self) -> Vec<OpenLease> {
+        let head = &self.content.head;
+        let is_of_head = self.index.leases_epoch() <= head.epoch || has_bug("HEAD speaks for later sessions");
+        match head.state {
+            JobState::Interrupted | JobState::Finished if is_of_head => Vec::new(),
+            JobState::Running | JobState::Interrupted | JobState::Finished => self.index.open_leases(),
+        }
+    }
+
     /// Reads the last segment to its end and judges that; how far it is durable, and how far it counts.
     fn end_with(
         &mut self,

@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+mod mischief;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -10,10 +12,16 @@ mod windows;
 
 #[cfg(target_os = "linux")]
 pub use linux::{Ext4, PowerSwitch};
+#[cfg(target_os = "linux")]
+pub(crate) use mischief::outlive_parent;
 #[cfg(unix)]
 pub(crate) use unix::{garbage, kill_parent, raise};
 #[cfg(windows)]
 pub(crate) use windows::{garbage, kill_parent, raise};
+
+/// Not known how.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn outlive_parent() {}
 
 /// Writes to address 8: no debug assertion of the compiler is in the way there, as it is at 0.
 pub(crate) fn segv() {
