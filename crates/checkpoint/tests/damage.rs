@@ -262,6 +262,12 @@ fn a_segment_of_another_job_and_a_missing_one_are_corrupt() {
     image.poke(&path, other).unwrap();
     assert_eq!(open(&image), Verdict::Corrupt(DamageKind::ForeignSegment));
     let image = disk.after_process_end();
+    drop(open_store(&image).unwrap().create_job("another", &spec(Keying::Dense)).unwrap());
+    let of_the_same_store =
+        image.files().into_iter().rfind(|other| other.ends_with(segment(1)) && *other != path);
+    image.poke(&path, image.peek(&of_the_same_store.unwrap()).unwrap()).unwrap();
+    assert_eq!(open(&image), Verdict::Corrupt(DamageKind::ForeignSegment));
+    let image = disk.after_process_end();
     image.remove_file(&path).unwrap();
     assert_eq!(open(&image), Verdict::Corrupt(DamageKind::MissingSegment));
 }

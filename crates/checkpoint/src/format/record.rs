@@ -246,11 +246,11 @@ fn put_key(out: &mut Vec<u8>, key: KeyRef<'_>) {
         KeyRef::Ordinal(ordinal) => put_varint(out, ordinal << 1),
         KeyRef::Bytes(bytes) if has_bug("a key that is not UTF-8 is written lossily") => {
             let lossy = String::from_utf8_lossy(bytes);
-            put_varint(out, (lossy.len() as u64) << 1 | 1);
+            put_varint(out, ((lossy.len() as u64) << 1) + 1);
             out.extend_from_slice(lossy.as_bytes());
         }
         KeyRef::Bytes(bytes) => {
-            put_varint(out, (bytes.len() as u64) << 1 | 1);
+            put_varint(out, ((bytes.len() as u64) << 1) + 1);
             out.extend_from_slice(bytes);
         }
     }

@@ -219,3 +219,37 @@ impl State {
         (self.sync_average * LINGER_SYNCS).clamp(LINGER_MIN, LINGER_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_group_waits_four_syncs_for_company_within_its_bounds() {
+        let mut state = State::new(Index::new(1), 1, 1);
+        for (average, linger) in [(Duration::ZERO, LINGER_MIN), (2 * MS, 8 * MS), (30 * MS, LINGER_MAX)] {
+            state.sync_average = average;
+            assert_eq!(state.linger(), linger);
+        }
+    }
+
+    #[test]
+    fn the_average_sync_begins_with_the_first_and_takes_an_eighth_of_each_later_one() {
+        let mut state = State::new(Index::new(1), 1, 1);
+        state.synced(16 * MS);
+        assert_eq!(state.sync_average, 16 * MS);
+        state.synced(8 * MS);
+        assert_eq!(state.sync_average, 15 * MS);
+        let stats = state.sync_stats();
+        assert_eq!((stats.syncs, stats.time), (2, 24 * MS));
+    }
+
+    #[test]
+    fn a_ticket_is_durable_with_its_last_outcome() {
+        let mut state = State::new(Index::new(1), 1, 5);
+        state.pending = [(5, 3), (6, 3), (7, 9)].into();
+        assert_eq!([2, 3, 8, 9].map(|lsn| state.ticket_through(lsn)), [4, 6, 6, 7]);
+    }
+}

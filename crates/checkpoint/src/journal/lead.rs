@@ -290,7 +290,7 @@ impl Journal {
     }
 
     /// Goes on in a new segment.
-    fn rotate(&self, tip: &mut Tip) -> Result<(), StoreError> {
+    pub(super) fn rotate(&self, tip: &mut Tip) -> Result<(), StoreError> {
         let target = tip.appender.sync_target();
         target.sync()?;
         tip.appender.synced(target.end);

@@ -22,3 +22,6 @@ pub(crate) mod snapshot;
 pub(crate) mod survey;
 mod sweep;
 pub(crate) mod writer;
+
+#[cfg(test)]
+mod inside_test;

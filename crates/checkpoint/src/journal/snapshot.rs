@@ -10,7 +10,7 @@ use super::lead::{Journal, lock};
 use super::restore;
 use super::room;
 use crate::disk::{DiskFile, OpenMode, write_all_at};
-use crate::format::snapshot::{Footer, KEY_LEN, SnapshotPlace, UNFINISHED, file_name, parse_file_name};
+use crate::format::snapshot::{Footer, SnapshotPlace, UNFINISHED, file_name, parse_file_name};
 use crate::index::copy::{IndexCopy, LASTING_FLAGS};
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_CLOSE_SHARE, SNAPSHOT_WRITE};
 use crate::seeded::has_bug;
@@ -49,6 +49,11 @@ impl Snapshots {
 
     pub(crate) fn appended(&self, bytes: usize) {
         self.behind.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn behind(&self) -> u64 {
+        self.behind.load(Ordering::Relaxed)
     }
 
     /// A long one is worth waiting for, but reading what came after it takes longer than reading it.
@@ -203,7 +208,6 @@ impl Journal {
             };
             let Some(entries) = entries else { break };
             bytes.clear();
-            bytes.reserve(entries.len() * KEY_LEN);
             entries.iter().for_each(|entry| bytes.extend_from_slice(&entry.to_bytes(LASTING_FLAGS)));
             put(&mut out, &bytes)?;
             footer.keys += entries.len() as u64;
@@ -307,5 +311,64 @@ impl Output<'_> {
         self.buffer.extend_from_slice(&self.sum.digest128().to_le_bytes());
         self.flush()?;
         Ok(self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Remembers what was written, in pieces.
+    #[derive(Debug, Default)]
+    struct Pieces(Mutex<Vec<(u64, usize)>>);
+
+    impl DiskFile for Pieces {
+        fn read_at(&self, _: &mut [u8], _: u64) -> std::io::Result<usize> {
+            Ok(0)
+        }
+
+        fn write_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<usize> {
+            lock(&self.0).push((offset, bytes.len()));
+            Ok(bytes.len())
+        }
+
+        fn sync_data(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn len(&self) -> std::io::Result<u64> {
+            Ok(0)
+        }
+
+        fn try_lock(&self) -> std::io::Result<bool> {
+            Ok(true)
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_written_in_large_pieces() {
+        let file = Pieces::default();
+        let mut out = Output { file: &file, buffer: Vec::new(), offset: 0, sum: Xxh3::new() };
+        for _ in 0..5 {
+            out.put(&[0; SNAPSHOT_WRITE / 2]).unwrap();
+        }
+        let (piece, rest) = (SNAPSHOT_WRITE, SNAPSHOT_WRITE / 2 + 16);
+        assert_eq!(out.finish().unwrap(), (2 * piece + rest) as u64);
+        assert_eq!(*lock(&file.0), [(0, piece), (piece as u64, piece), (2 * piece as u64, rest)]);
+    }
+
+    #[test]
+    fn a_snapshot_is_due_after_its_bytes_or_half_of_a_long_one_and_earlier_at_the_end() {
+        let of = |behind, last_len| Snapshots::new(1000, behind, last_len);
+        assert!(!of(999, 0).is_due() && of(1000, 0).is_due());
+        assert!(!of(1999, 4000).is_due() && of(2000, 4000).is_due());
+        assert!(of(SNAPSHOT_BYTES_MAX, u64::MAX).is_due() && !of(SNAPSHOT_BYTES_MAX - 1, u64::MAX).is_due());
+        assert!(!of(249, 0).is_due_at_the_end() && of(250, 0).is_due_at_the_end());
+        let busy = of(1000, 0);
+        busy.is_busy.store(true, Ordering::Relaxed);
+        assert!(!busy.is_due());
+        let grown = of(900, 0);
+        grown.appended(100);
+        assert!(grown.is_due());
     }
 }

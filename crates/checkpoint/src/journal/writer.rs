@@ -9,6 +9,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the thread does next.
+#[derive(Debug, PartialEq, Eq)]
 enum Next {
     Group,
     Mark,
@@ -134,27 +135,50 @@ impl Journal {
         if state.closing.is_some() {
             return Next::Close;
         }
-        self.next_when_idle(state, now)
-    }
-
-    fn next_when_idle(&self, state: &State, now: Instant) -> Next {
         if self.idle == Duration::MAX {
             return Next::Wait(None);
         }
-        let mark_at = state.is_unmarked.then(|| state.last_group + self.durability.idle(self.idle));
-        // HEAD may only follow the mark: a reader then finds both or neither.
-        let head_at =
-            (state.is_head_stale && !state.is_unmarked).then(|| state.last_head + HEAD_INTERVAL_IDLE);
-        match (mark_at, head_at) {
-            (Some(at), _) if now >= at => Next::Mark,
-            (None, Some(at)) if now >= at => Next::Head,
-            (until, None) | (None, until) => Next::Wait(until),
-            (Some(until), Some(_)) => Next::Wait(Some(until)),
-        }
+        next_when_idle(state, now, self.durability.idle(self.idle))
     }
 
     fn end(&self) {
         lock(&self.tip).filler.end();
         self.done.notify_all();
+    }
+}
+
+/// What is due when nothing waits to be written: a mark so long after the last group, then HEAD.
+fn next_when_idle(state: &State, now: Instant, mark_after: Duration) -> Next {
+    // HEAD may only follow the mark: a reader then finds both or neither.
+    let (next, at) = if state.is_unmarked {
+        (Next::Mark, state.last_group + mark_after)
+    } else if state.is_head_stale {
+        (Next::Head, state.last_head + HEAD_INTERVAL_IDLE)
+    } else {
+        return Next::Wait(None);
+    };
+    if now >= at { next } else { Next::Wait(Some(at)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::Index;
+    use crate::limits::IDLE;
+
+    #[test]
+    fn in_a_pause_a_mark_is_due_then_head_and_then_nothing() {
+        const JUST_BEFORE: Duration = Duration::from_nanos(1);
+        let mut state = State::new(Index::new(1), 1, 1);
+        (state.is_unmarked, state.is_head_stale) = (true, true);
+        let mark_at = state.last_group + IDLE;
+        assert_eq!(next_when_idle(&state, mark_at - JUST_BEFORE, IDLE), Next::Wait(Some(mark_at)));
+        assert_eq!(next_when_idle(&state, mark_at, IDLE), Next::Mark);
+        state.is_unmarked = false;
+        let head_at = state.last_head + HEAD_INTERVAL_IDLE;
+        assert_eq!(next_when_idle(&state, head_at - JUST_BEFORE, IDLE), Next::Wait(Some(head_at)));
+        assert_eq!(next_when_idle(&state, head_at, IDLE), Next::Head);
+        state.is_head_stale = false;
+        assert_eq!(next_when_idle(&state, head_at + IDLE, IDLE), Next::Wait(None));
     }
 }

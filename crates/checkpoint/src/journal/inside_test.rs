@@ -1,0 +1,202 @@
+//! What shows only inside the journal: full segments without filling them, how much is left to read, and snapshots that
+//! are intact and belong elsewhere.
+
+use super::fill::FillAhead;
+use super::lead::lock;
+use crate::batch::Batch;
+use crate::format::snapshot::{FOOTER_LEN, Footer, SUM_LEN, file_name};
+use crate::{Durability, JobSpec, JobStore, KeyRef, Store, StoreOptions};
+use cofferdam_pipeline_core::{Keying, push_entry_len};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use xxhash_rust::xxh3::Xxh3;
+
+const JOB: &str = "job";
+
+/// No thread of the store does anything by itself.
+fn store(root: &Path, durability: Durability) -> Store {
+    let options = StoreOptions {
+        accept_weak_file_system: true,
+        durability,
+        fill_ahead: FillAhead::Off,
+        snapshot_after_bytes: u64::MAX,
+        idle_mark: Duration::MAX,
+        ..StoreOptions::default()
+    };
+    Store::open(root, options).unwrap()
+}
+
+fn job() -> (TempDir, JobStore) {
+    job_with(Durability::Process)
+}
+
+fn job_with(durability: Durability) -> (TempDir, JobStore) {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = JobSpec {
+        processor: "facts".into(),
+        version: 1,
+        codec: 1,
+        keying: Keying::Dense,
+        config: Vec::new(),
+    };
+    let job = store(&dir.path().join("store"), durability).create_job(JOB, &spec).unwrap();
+    (dir, job)
+}
+
+fn outputs(output: &[u8]) -> Vec<u8> {
+    let mut outputs = Vec::new();
+    push_entry_len(&mut outputs, output.len());
+    outputs.extend_from_slice(output);
+    outputs
+}
+
+fn commit(job: &JobStore, ordinal: u64, output: &[u8]) {
+    job.commit(Batch::completed_dense(ordinal, 1, 1, &outputs(output)).unwrap()).unwrap();
+}
+
+/// Opens what is there now, as after the death of whoever has `job` open.
+fn after_death(dir: &TempDir, job: &JobStore) -> JobStore {
+    let root = dir.path().join("copy");
+    let jobs = root.join("jobs").join(job.journal.dir.file_name().unwrap());
+    for part in ["", "blobs", "staging"] {
+        std::fs::create_dir_all(jobs.join(part)).unwrap();
+    }
+    let copy = |from: PathBuf, to: &Path| {
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    copy(dir.path().join("store"), &root);
+    copy(job.journal.dir.clone(), &jobs);
+    store(&root, Durability::Process).open_job(JOB).unwrap()
+}
+
+fn rotate(job: &JobStore) {
+    job.journal.rotate(&mut lock(&job.journal.tip)).unwrap();
+}
+
+fn links(job: &JobStore) -> Vec<u64> {
+    lock(&job.journal.chain).links.iter().map(|link| link.seq).collect()
+}
+
+#[test]
+fn behind_a_full_segment_head_still_names_its_snapshot() {
+    let (dir, job) = job();
+    // So much counts of it that the next segment does not take it in.
+    for ordinal in 0..5 {
+        commit(&job, ordinal, &[7; 1 << 20]);
+    }
+    assert_eq!(job.snapshot().unwrap(), 5);
+    rotate(&job);
+    commit(&job, 5, b"behind");
+    assert_eq!(links(&job), [1, 2]);
+    let again = after_death(&dir, &job);
+    assert_eq!(again.recovery().snapshot, Some(5));
+    assert_eq!(again.counts().completed, 6);
+}
+
+#[test]
+fn a_full_segment_of_saved_states_is_taken_in_and_head_names_no_snapshot_that_begins_in_it() {
+    let (dir, job) = job();
+    commit(&job, 0, b"first");
+    job.snapshot().unwrap();
+    for page in 0..6 {
+        job.save_state(KeyRef::Ordinal(9), None, vec![page; 1 << 20].into()).unwrap();
+    }
+    rotate(&job);
+    rotate(&job);
+    assert_eq!(links(&job), [3]);
+    assert_eq!(lock(&job.journal.head).head.snapshot_lsn, 0);
+    let again = after_death(&dir, &job);
+    let report = again.recovery();
+    assert_eq!((report.snapshot, report.unusable_snapshots), (None, vec![]));
+    assert_eq!(again.saved_state(KeyRef::Ordinal(9), None).as_deref(), Some(&[5; 1 << 20][..]));
+    assert_eq!(again.counts().completed, 1);
+}
+
+#[test]
+fn an_opening_knows_how_much_it_had_to_read() {
+    let (dir, job) = job();
+    let end = || lock(&job.journal.tip).appender.offset();
+    for ordinal in 0..5 {
+        commit(&job, ordinal, &[7; 1 << 20]);
+    }
+    let snapshot_at = end();
+    job.snapshot().unwrap();
+    commit(&job, 5, &[7; 100]);
+    let first = end() - snapshot_at;
+    rotate(&job);
+    let begin = crate::format::segment::FRAMES_START;
+    commit(&job, 6, &[7; 1000]);
+    commit(&job, 7, &[7; 10_000]);
+    let behind = after_death(&dir, &job).journal.snapshots.behind();
+    assert_eq!(behind, first + end() - begin);
+}
+
+#[test]
+fn an_intact_snapshot_of_another_store_job_or_place_in_it_is_not_used() {
+    let foreign: [fn(&mut Footer); 4] = [
+        |footer| footer.store[0] ^= 1,
+        |footer| footer.job[15] ^= 1,
+        |footer| footer.lsn += 1,
+        |footer| footer.place.end += 1 << 40,
+    ];
+    let change = |change: fn(&mut Footer)| {
+        let (dir, job) = job();
+        commit(&job, 0, b"output");
+        job.snapshot().unwrap();
+        let path = job.journal.dir.join(file_name(1));
+        let mut content = std::fs::read(&path).unwrap();
+        let at = content.len() - FOOTER_LEN - SUM_LEN;
+        let mut footer = Footer::decode(content[at..].first_chunk().unwrap()).unwrap();
+        change(&mut footer);
+        content.truncate(at);
+        content.extend_from_slice(&footer.encode());
+        let mut sum = Xxh3::new();
+        sum.update(&content);
+        content.extend_from_slice(&sum.digest128().to_le_bytes());
+        std::fs::write(&path, content).unwrap();
+        let again = after_death(&dir, &job);
+        assert_eq!(again.counts().completed, 1);
+        again.recovery()
+    };
+    assert_eq!(change(|_| {}).snapshot, Some(1), "what is put together here is a snapshot");
+    for make_foreign in foreign {
+        let report = change(make_foreign);
+        assert_eq!((report.snapshot, report.unusable_snapshots), (None, vec![1]));
+    }
+}
+
+#[test]
+fn a_mark_syncs_what_no_commit_has_synced_and_then_itself() {
+    for (durability, syncs) in [(Durability::Power, 1), (Durability::Process, 2)] {
+        let (_dir, job) = job_with(durability);
+        commit(&job, 0, b"output");
+        let before = job.sync_stats().syncs;
+        job.journal.write_mark().unwrap();
+        assert_eq!(job.sync_stats().syncs - before, syncs, "{durability:?}");
+    }
+}
+
+#[test]
+fn while_a_group_is_written_nobody_who_submits_waits() {
+    let (_dir, job) = job();
+    let outputs = outputs(b"output");
+    let (submitted, is_submitted) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        // Whoever writes stands still here.
+        let tip = lock(&job.journal.tip);
+        scope.spawn(|| {
+            for ordinal in 0..3 {
+                submitted.send(job.submit(Batch::completed_dense(ordinal, 1, 1, &outputs).unwrap())).unwrap();
+            }
+        });
+        for _ in 0..3 {
+            is_submitted.recv_timeout(Duration::from_secs(60)).expect("it does not wait").unwrap();
+        }
+        drop(tip);
+    });
+}
