@@ -26,8 +26,8 @@ pub(crate) const HEAD_INTERVAL_IDLE: Duration = Duration::from_secs(1);
 pub(crate) const HEAD_INTERVAL_BUSY: Duration = Duration::from_secs(5);
 /// This many bytes of records that no commit syncs, and with `Durability::Process` of all, are synced at the latest, so that recovery has little to write again.
 pub(crate) const PROCESS_SYNC_BYTES: u64 = 8 << 20;
-/// A longer segment is followed by a new one.
-pub(crate) const SEGMENT_LEN_MAX: u64 = 256 << 20;
+/// A longer segment is followed by a new one. The tests within the crate fill some.
+pub(crate) const SEGMENT_LEN_MAX: u64 = if cfg!(test) { 8 << 20 } else { 256 << 20 };
 /// So much of a disk stays free: what is written at an orderly end fits into it, and no other program meets a disk that we filled.
 pub(crate) const RESERVE_BYTES: u64 = 1 << 20;
 /// After so many bytes that lie beyond what is filled ahead, the disk is asked again how much room it has.

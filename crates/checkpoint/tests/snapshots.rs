@@ -175,9 +175,24 @@ fn job_with_a_snapshot(disk: &SimDisk) -> Model {
     model.commit_run(&job, 0, 20).unwrap();
     job.save_state(KeyRef::Ordinal(70), None, b"page 7"[..].into()).unwrap();
     assert_eq!(job.snapshot().unwrap(), 20);
-    assert_eq!(job.snapshot().unwrap(), 20, "there is nothing new");
+    let calls = disk.calls();
+    assert_eq!(job.snapshot().unwrap(), 20);
+    assert_eq!(disk.calls(), calls, "there is nothing new");
     model.commit_run(&job, 100, 20).unwrap();
     model
+}
+
+#[test]
+fn an_orderly_end_leaves_a_snapshot_when_a_quarter_of_what_makes_one_due_came_since() {
+    for (outcomes, expected) in [(3, 0), (8, 1)] {
+        let disk = SimDisk::new();
+        let options = StoreOptions { snapshot_after_bytes: 4_000, ..support::options(&disk) };
+        let store = Store::open(Path::new("store"), options).unwrap();
+        let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+        Model::default().commit_run(&job, 0, outcomes).unwrap();
+        drop(job);
+        assert_eq!(snapshots(&disk).len(), expected);
+    }
 }
 
 #[test]

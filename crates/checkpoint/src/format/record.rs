@@ -230,7 +230,7 @@ fn put_item(out: &mut Vec<u8>, kind: u8, item: Item<'_>) {
 }
 
 fn item_tag(kind: u8, item: Item<'_>) -> u8 {
-    kind | if item.fingerprint.is_some() { TAG_FINGERPRINT } else { 0 }
+    kind + if item.fingerprint.is_some() { TAG_FINGERPRINT } else { 0 }
 }
 
 fn put_identity(out: &mut Vec<u8>, item: Item<'_>) {

@@ -76,3 +76,37 @@ impl Chain {
         if position + 1 == self.links.len() { self.durable_end } else { self.links[position].end }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::segment::Pin;
+
+    fn header(seq: u64, prev_seq: u64, prev_end: u64, next_lsn: u64) -> SegmentHeader {
+        SegmentHeader {
+            store: [1; 16],
+            job: [2; 16],
+            seq,
+            epoch: 1,
+            salt: seq,
+            prev: Pin { seq: prev_seq, end: prev_end, chain: 0, next_lsn },
+            absorbs: 0,
+            compacted: None,
+        }
+    }
+
+    #[test]
+    fn a_chain_ends_each_link_where_the_next_takes_over_and_says_when_it_changed() {
+        let mut chain = Chain::default();
+        chain.push(&header(1, 0, 0, 1));
+        chain.push(&header(2, 1, 9000, 11));
+        chain.durable_end = 8500;
+        assert_eq!(chain.version, 2);
+        assert_eq!([0, 1, 10, 11, 99].map(|lsn| chain.position_of(lsn)), [0, 0, 0, 1, 1]);
+        assert_eq!([0, 1].map(|position| chain.readable_end(position)), [9000, 8500]);
+        // The third one takes in the second.
+        chain.push(&header(3, 1, 9000, 11));
+        assert_eq!(chain.links.iter().map(|link| link.seq).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((chain.version, chain.readable_end(1)), (3, FRAMES_START));
+    }
+}

@@ -163,3 +163,78 @@ fn step(state: &State, step_min: u64) -> Option<u64> {
 
 /// The least step of a real disk.
 pub(crate) const STEP_MIN: u64 = FILL_MIN;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::segment::FRAMES_START;
+    use crate::journal::test_file::TestFile;
+    use crate::real_disk::RealDisk;
+    use std::time::Duration;
+
+    fn state(written_end: u64, ahead: u64) -> State {
+        State {
+            filled_end: written_end + ahead,
+            written_end,
+            claim: None,
+            granted: 0,
+            is_short: false,
+            ended: false,
+        }
+    }
+
+    fn filler(file: &Arc<TestFile>, step_min: u64) -> Arc<Filler> {
+        let room = Room::new(&RealDisk::shared(), &std::env::temp_dir());
+        Filler::new(file.clone(), room, FRAMES_START, step_min)
+    }
+
+    #[test]
+    fn a_step_doubles_what_is_written_when_half_of_the_last_one_is_used_up() {
+        let step_at = |written, ahead| step(&state(FRAMES_START + written, ahead), 4096);
+        assert_eq!([0, 2047, 2048].map(|ahead| step_at(0, ahead)), [Some(4096), Some(4096), None]);
+        assert_eq!([8191, 8192].map(|ahead| step_at(10_000, ahead)), [Some(16_384), None]);
+        assert_eq!(step_at(100 << 20, 0), Some(FILL_MAX));
+        let ended = State { ended: true, ..state(FRAMES_START, 0) };
+        assert_eq!(step(&ended, 4096), None);
+        let short = State { is_short: true, ..state(FRAMES_START, 0) };
+        assert_eq!(step(&short, 4096), None);
+    }
+
+    #[test]
+    fn one_step_is_written_in_pieces_without_a_gap_and_once() {
+        const STEP: u64 = (3 << 16) + 4096;
+        let file = Arc::new(TestFile::default());
+        let filler = filler(&file, STEP);
+        filler.fill_if_due().unwrap();
+        filler.fill_if_due().unwrap();
+        let pieces = file.pieces.lock().unwrap().clone();
+        assert_eq!(
+            pieces.iter().map(|(_, len)| *len as u64).collect::<Vec<_>>(),
+            [1 << 16, 1 << 16, 1 << 16, 4096]
+        );
+        assert_eq!(pieces[0].0, FRAMES_START);
+        assert!(pieces.windows(2).all(|pair| pair[0].0 + pair[0].1 as u64 == pair[1].0));
+        assert_eq!(filler.lock().filled_end, FRAMES_START + STEP);
+    }
+
+    #[test]
+    fn the_writer_passes_in_front_of_what_is_being_filled_and_waits_within_it() {
+        let filler = filler(&Arc::new(TestFile::default()), 4096);
+        filler.lock().claim = Some(FRAMES_START + 100);
+        let (passed, is_passed) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                filler.before_append(FRAMES_START + 100, Reserve::Kept).unwrap();
+                passed.send(filler.lock().written_end).unwrap();
+                filler.before_append(FRAMES_START + 101, Reserve::Kept).unwrap();
+                passed.send(filler.lock().written_end).unwrap();
+            });
+            let first = is_passed.recv_timeout(Duration::from_secs(60));
+            let between = filler.lock().written_end;
+            filler.lock().claim = None;
+            filler.changed.notify_all();
+            assert_eq!((first, between), (Ok(FRAMES_START + 100), FRAMES_START + 100));
+            assert_eq!(is_passed.recv_timeout(Duration::from_secs(60)), Ok(FRAMES_START + 101));
+        });
+    }
+}

@@ -247,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_durable_is_not_waited_for_any_more() {
+        let mut state = State::new(Index::new(1), 1, 1);
+        let batch = |ordinal| Batch::completed_dense(ordinal, 2, 1, &[1, 7, 1, 7]).unwrap();
+        assert_eq!(state.add(&batch(0)).unwrap(), (1, 2));
+        assert_eq!(state.add(&batch(10)).unwrap(), (2, 4));
+        let group = state.take_group();
+        assert_eq!((group.count, group.tickets, group.last_ticket, group.last_lsn), (4, 2, 2, 4));
+        assert_eq!(state.add(&batch(20)).unwrap(), (3, 6));
+        assert_eq!(state.queued_bytes(), group.frame.len() + state.forming.frame.len());
+        state.group_done(group, None);
+        assert_eq!(state.pending, [(3, 6)]);
+        assert_eq!((state.durable_ticket, state.durable_lsn), (2, 4));
+        assert_eq!(state.queued_bytes(), state.forming.frame.len());
+    }
+
+    #[test]
     fn a_ticket_is_durable_with_its_last_outcome() {
         let mut state = State::new(Index::new(1), 1, 5);
         state.pending = [(5, 3), (6, 3), (7, 9)].into();

@@ -5,7 +5,7 @@ use super::fill::FillAhead;
 use super::lead::lock;
 use crate::batch::Batch;
 use crate::format::snapshot::{FOOTER_LEN, Footer, SUM_LEN, file_name};
-use crate::{Durability, JobSpec, JobStore, KeyRef, Store, StoreOptions};
+use crate::{CommitEvent, Durability, JobSpec, JobStore, KeyRef, Store, StoreOptions};
 use cofferdam_pipeline_core::{Keying, push_entry_len};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,7 +132,10 @@ fn an_opening_knows_how_much_it_had_to_read() {
     let begin = crate::format::segment::FRAMES_START;
     commit(&job, 6, &[7; 1000]);
     commit(&job, 7, &[7; 10_000]);
-    let behind = after_death(&dir, &job).journal.snapshots.behind();
+    let again = after_death(&dir, &job);
+    assert_eq!(lock(&again.journal.chain).durable_lsn, 8);
+    assert_eq!(lock(&again.journal.head).head.durable_lsn, 8);
+    let behind = again.journal.snapshots.behind();
     assert_eq!(behind, first + end() - begin);
 }
 
@@ -185,6 +188,8 @@ fn a_mark_syncs_what_no_commit_has_synced_and_then_itself() {
 fn while_a_group_is_written_nobody_who_submits_waits() {
     let (_dir, job) = job();
     let outputs = outputs(b"output");
+    let (told, is_told) = std::sync::mpsc::channel();
+    job.on_commit(move |event| drop(told.send(event)));
     let (submitted, is_submitted) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         // Whoever writes stands still here.
@@ -199,4 +204,34 @@ fn while_a_group_is_written_nobody_who_submits_waits() {
         }
         drop(tip);
     });
+    let mut durable = 0;
+    while durable < 3 {
+        match is_told.recv_timeout(Duration::from_secs(60)).expect("what was submitted is written") {
+            CommitEvent::Durable { through, .. } => durable = through,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_is_full_is_followed_when_the_next_frame_comes() {
+    let (_dir, job) = job();
+    let fill = |ordinals: std::ops::Range<u64>| ordinals.for_each(|n| commit(&job, n, &[7; 1 << 20]));
+    fill(0..8);
+    assert_eq!(links(&job), [1]);
+    fill(8..16);
+    assert_eq!(links(&job), [1, 2]);
+    job.journal.write_mark().unwrap();
+    assert_eq!(links(&job), [1, 2, 3]);
+}
+
+#[test]
+fn records_that_no_commit_syncs_ask_for_a_mark_after_8_mib() {
+    let (_dir, job) = job();
+    let is_unmarked = || lock(&job.journal.state).is_unmarked;
+    let save = || job.save_state(KeyRef::Ordinal(0), None, vec![7; (1 << 20) - 100].into()).unwrap();
+    (0..8).for_each(|_| save());
+    assert!(!is_unmarked());
+    save();
+    assert!(is_unmarked());
 }

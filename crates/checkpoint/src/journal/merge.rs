@@ -80,3 +80,52 @@ pub(crate) fn remove_absorbed(disk: &dyn Disk, dir: &Path, links: &[Link]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::segment::Pin;
+    use crate::journal::test_file::TestFile;
+    use std::sync::Arc;
+
+    /// Where merging begins when segments of these lengths are there and the last `begun` of them go anyway.
+    fn first(lens: &[u64], begun: usize, kept: usize) -> usize {
+        let header = |seq: u64, prev_len: u64| SegmentHeader {
+            store: [1; 16],
+            job: [2; 16],
+            seq,
+            epoch: seq,
+            salt: seq,
+            prev: Pin { seq: seq - 1, end: FRAMES_START + prev_len, chain: 0, next_lsn: 1 },
+            absorbs: 0,
+            compacted: None,
+        };
+        let found: Vec<_> = (0..lens.len())
+            .map(|at| Found {
+                seq: at as u64 + 1,
+                path: "seg".into(),
+                len: 0,
+                file: Arc::new(TestFile::default()),
+                header: Ok(header(at as u64 + 1, if at == 0 { 0 } else { lens[at - 1] })),
+            })
+            .collect();
+        let path: Vec<_> = found.iter().map(|found| (found, found.header.as_ref().unwrap())).collect();
+        let end = FRAMES_START + lens.last().unwrap();
+        Accepted { path: &path, end, kept }.first_to_merge(begun)
+    }
+
+    #[test]
+    fn segments_that_are_not_much_longer_than_what_is_taken_in_are_taken_in_too() {
+        const MIN: u64 = MERGE_BYTES_MIN;
+        assert_eq!(first(&[MIN], 1, 0), 0);
+        assert_eq!(first(&[MIN + 1], 1, 0), 1);
+        assert_eq!(first(&[MIN, MIN], 2, 0), 0);
+        assert_eq!(first(&[MIN, MIN], 2, 1), 1, "a snapshot refers to the first");
+        assert_eq!(first(&[6 * MIN, 2 * MIN, MIN], 3, 0), 0, "twice what is taken in, then twice that");
+        assert_eq!(first(&[6 * MIN + 1, 2 * MIN, MIN], 3, 0), 1);
+        assert_eq!(first(&[10 * MIN, 5 * MIN], 1, 0), 0, "the last one goes anyway and counts");
+        assert_eq!(first(&[10 * MIN + 1, 5 * MIN], 1, 0), 1);
+        assert_eq!(first(&[MERGE_BYTES_MAX / 2, MERGE_BYTES_MAX / 2], 1, 0), 0);
+        assert_eq!(first(&[MERGE_BYTES_MAX / 2 + 1, MERGE_BYTES_MAX / 2], 1, 0), 1);
+    }
+}

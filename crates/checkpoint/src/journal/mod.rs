@@ -25,3 +25,5 @@ pub(crate) mod writer;
 
 #[cfg(test)]
 mod inside_test;
+#[cfg(test)]
+pub(crate) mod test_file;

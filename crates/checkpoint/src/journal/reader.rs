@@ -210,3 +210,47 @@ fn is_zero(bytes: &[u8]) -> bool {
     const ZEROS: [u8; 4096] = [0; 4096];
     bytes.chunks(ZEROS.len()).all(|piece| piece == &ZEROS[..piece.len()])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::frame::TYPE_MARK;
+    use crate::journal::test_file::TestFile;
+    use std::sync::Mutex;
+
+    const START: u64 = 8192;
+
+    /// A reader at `START`, where zeros lie, and a frame of a few bytes at `at`.
+    fn reader(at: u64) -> (FrameReader, FrameHeader) {
+        let key = FrameKey::new(7, 1, 1);
+        let header = FrameHeader {
+            body_len: 0,
+            first_lsn: 1,
+            count: 0,
+            undurable: 0,
+            kind: TYPE_MARK,
+            flags: 0,
+            header_crc: 0,
+        };
+        let mut frame = vec![0; HEADER_LEN + 5];
+        let header = header.seal(&key, at, &mut frame);
+        let mut content = vec![0; at as usize];
+        content.extend_from_slice(&frame);
+        let end = content.len() as u64;
+        let file = Arc::new(TestFile { content: Mutex::new(content), ..TestFile::default() });
+        (FrameReader::new(file, Path::new("seg"), key, START, end), header)
+    }
+
+    #[test]
+    fn a_frame_is_found_wherever_the_borders_of_reads_fall_in_it() {
+        let border = START + READ_CHUNK as u64;
+        for at in border - 45..=border + 5 {
+            let (mut reader, header) = reader(at);
+            assert_eq!(reader.judge_rest().unwrap(), Rest { claimed_end: at, is_empty: false }, "at {at}");
+            assert!(reader.resync().unwrap(), "at {at}");
+            assert_eq!((reader.offset(), reader.peek_header().unwrap()), (at, Some(header)));
+            reader.skip(&header);
+            assert!(!reader.resync().unwrap(), "there is nothing behind it");
+        }
+    }
+}

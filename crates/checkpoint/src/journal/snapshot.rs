@@ -10,7 +10,7 @@ use super::lead::{Journal, lock};
 use super::restore;
 use super::room;
 use crate::disk::{DiskFile, OpenMode, write_all_at};
-use crate::format::snapshot::{Footer, SnapshotPlace, UNFINISHED, file_name, parse_file_name};
+use crate::format::snapshot::{Footer, KEY_LEN, SnapshotPlace, UNFINISHED, file_name, parse_file_name};
 use crate::index::copy::{IndexCopy, LASTING_FLAGS};
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_CLOSE_SHARE, SNAPSHOT_WRITE};
 use crate::seeded::has_bug;
@@ -232,10 +232,8 @@ impl Journal {
         let mut state = lock(&self.state);
         while state.durable_lsn < lsn || state.is_led {
             state.check_failure()?;
-            if state.durable_lsn < lsn {
-                state.flush = true;
-                self.work.notify_all();
-            }
+            state.flush = true;
+            self.work.notify_all();
             state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.check_failure()?;
@@ -317,44 +315,18 @@ impl Output<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Remembers what was written, in pieces.
-    #[derive(Debug, Default)]
-    struct Pieces(Mutex<Vec<(u64, usize)>>);
-
-    impl DiskFile for Pieces {
-        fn read_at(&self, _: &mut [u8], _: u64) -> std::io::Result<usize> {
-            Ok(0)
-        }
-
-        fn write_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<usize> {
-            lock(&self.0).push((offset, bytes.len()));
-            Ok(bytes.len())
-        }
-
-        fn sync_data(&self) -> std::io::Result<()> {
-            Ok(())
-        }
-
-        fn len(&self) -> std::io::Result<u64> {
-            Ok(0)
-        }
-
-        fn try_lock(&self) -> std::io::Result<bool> {
-            Ok(true)
-        }
-    }
+    use crate::journal::test_file::TestFile;
 
     #[test]
     fn a_snapshot_is_written_in_large_pieces() {
-        let file = Pieces::default();
+        let file = TestFile::default();
         let mut out = Output { file: &file, buffer: Vec::new(), offset: 0, sum: Xxh3::new() };
         for _ in 0..5 {
             out.put(&[0; SNAPSHOT_WRITE / 2]).unwrap();
         }
         let (piece, rest) = (SNAPSHOT_WRITE, SNAPSHOT_WRITE / 2 + 16);
         assert_eq!(out.finish().unwrap(), (2 * piece + rest) as u64);
-        assert_eq!(*lock(&file.0), [(0, piece), (piece as u64, piece), (2 * piece as u64, rest)]);
+        assert_eq!(*lock(&file.pieces), [(0, piece), (piece as u64, piece), (2 * piece as u64, rest)]);
     }
 
     #[test]

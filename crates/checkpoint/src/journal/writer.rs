@@ -124,13 +124,7 @@ impl Journal {
                 Durability::EachItem => Duration::ZERO,
                 _ => state.linger(),
             };
-            let until = state.forming.since + linger;
-            let is_due = state.closing.is_some()
-                || state.flush
-                || state.forming.ending.is_some()
-                || state.forming.frame.len() >= GROUP_BYTES_CUT
-                || now >= until;
-            return if is_due { Next::Group } else { Next::Wait(Some(until)) };
+            return next_when_forming(state, now, linger);
         }
         if state.closing.is_some() {
             return Next::Close;
@@ -145,6 +139,17 @@ impl Journal {
         lock(&self.tip).filler.end();
         self.done.notify_all();
     }
+}
+
+/// A group waits so long for company, unless something says that it is not to.
+fn next_when_forming(state: &State, now: Instant, linger: Duration) -> Next {
+    let until = state.forming.since + linger;
+    let is_due = state.closing.is_some()
+        || state.flush
+        || state.forming.ending.is_some()
+        || state.forming.frame.len() >= GROUP_BYTES_CUT
+        || now >= until;
+    if is_due { Next::Group } else { Next::Wait(Some(until)) }
 }
 
 /// What is due when nothing waits to be written: a mark so long after the last group, then HEAD.
@@ -165,6 +170,29 @@ mod tests {
     use super::*;
     use crate::index::Index;
     use crate::limits::IDLE;
+
+    #[test]
+    fn a_group_is_written_after_its_linger_or_when_anything_says_so() {
+        const LINGER: Duration = Duration::from_millis(7);
+        let due = |change: fn(&mut State), after: Duration| {
+            let mut state = State::new(Index::new(1), 1, 1);
+            change(&mut state);
+            next_when_forming(&state, state.forming.since + after, LINGER)
+        };
+        let waits = |next| matches!(next, Next::Wait(Some(_)));
+        assert!(waits(due(|_| {}, LINGER - Duration::from_nanos(1))));
+        assert_eq!(due(|_| {}, LINGER), Next::Group);
+        let reasons: [fn(&mut State); 4] = [
+            |state| state.closing = Some(crate::JobState::Finished),
+            |state| state.flush = true,
+            |state| drop(state.forming.ending()),
+            |state| state.forming.frame.resize(GROUP_BYTES_CUT, 0),
+        ];
+        for reason in reasons {
+            assert_eq!(due(reason, Duration::ZERO), Next::Group);
+        }
+        assert!(waits(due(|state| state.forming.frame.resize(GROUP_BYTES_CUT - 1, 0), Duration::ZERO)));
+    }
 
     #[test]
     fn in_a_pause_a_mark_is_due_then_head_and_then_nothing() {
