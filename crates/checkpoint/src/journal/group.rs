@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) closing: Option<JobState>,
     /// A flush was asked for: the forming group is not kept waiting.
     pub(crate) flush: bool,
+    /// The journal's own thread waits for whoever wakes it, however long that takes.
+    pub(crate) is_asleep: bool,
     /// There were commits since the last mark.
     pub(crate) is_unmarked: bool,
     /// There were commits since the last HEAD.
@@ -113,6 +115,7 @@ impl State {
             failure: None,
             closing: None,
             flush: false,
+            is_asleep: false,
             is_unmarked: false,
             is_head_stale: false,
             last_group: now,

@@ -2,6 +2,7 @@
 //! are intact and belong elsewhere.
 
 use super::fill::FillAhead;
+use super::group::State;
 use super::lead::lock;
 use crate::batch::Batch;
 use crate::format::snapshot::{FOOTER_LEN, Footer, SUM_LEN, file_name};
@@ -16,15 +17,18 @@ const JOB: &str = "job";
 
 /// No thread of the store does anything by itself.
 fn store(root: &Path, durability: Durability) -> Store {
-    let options = StoreOptions {
+    Store::open(root, options(durability)).unwrap()
+}
+
+fn options(durability: Durability) -> StoreOptions {
+    StoreOptions {
         accept_weak_file_system: true,
         durability,
         fill_ahead: FillAhead::Off,
         snapshot_after_bytes: u64::MAX,
         idle_mark: Duration::MAX,
         ..StoreOptions::default()
-    };
-    Store::open(root, options).unwrap()
+    }
 }
 
 fn job() -> (TempDir, JobStore) {
@@ -32,6 +36,10 @@ fn job() -> (TempDir, JobStore) {
 }
 
 fn job_with(durability: Durability) -> (TempDir, JobStore) {
+    job_of(&|root| store(root, durability))
+}
+
+fn job_of(store: &dyn Fn(&Path) -> Store) -> (TempDir, JobStore) {
     let dir = tempfile::tempdir().unwrap();
     let spec = JobSpec {
         processor: "facts".into(),
@@ -40,7 +48,7 @@ fn job_with(durability: Durability) -> (TempDir, JobStore) {
         keying: Keying::Dense,
         config: Vec::new(),
     };
-    let job = store(&dir.path().join("store"), durability).create_job(JOB, &spec).unwrap();
+    let job = store(&dir.path().join("store")).create_job(JOB, &spec).unwrap();
     (dir, job)
 }
 
@@ -58,7 +66,7 @@ fn commit(job: &JobStore, ordinal: u64, output: &[u8]) {
 /// Opens what is there now, as after the death of whoever has `job` open.
 fn after_death(dir: &TempDir, job: &JobStore) -> JobStore {
     let root = dir.path().join("copy");
-    let jobs = root.join("jobs").join(job.journal.dir.file_name().unwrap());
+    let jobs = root.join(job.journal.dir.strip_prefix(dir.path().join("store")).unwrap());
     for part in ["", "blobs", "staging"] {
         std::fs::create_dir_all(jobs.join(part)).unwrap();
     }
@@ -234,4 +242,23 @@ fn records_that_no_commit_syncs_ask_for_a_mark_after_8_mib() {
     assert!(!is_unmarked());
     save();
     assert!(is_unmarked());
+}
+
+/// Whoever commits and waits writes the group by itself; the journal's thread has the mark to write, and slept.
+#[test]
+fn a_commit_in_a_pause_is_followed_by_its_mark() {
+    let marks = StoreOptions { idle_mark: Duration::from_millis(1), ..options(Durability::Process) };
+    let (_dir, job) = job_of(&|root| Store::open(root, marks.clone()).unwrap());
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let until = |what: fn(&State) -> bool| {
+        while !what(&lock(&job.journal.state)) {
+            assert!(std::time::Instant::now() < deadline, "nothing happens");
+            std::thread::yield_now();
+        }
+    };
+    for ordinal in 0..2 {
+        until(|state| state.is_asleep);
+        commit(&job, ordinal, b"output");
+        until(|state| !state.is_unmarked);
+    }
 }

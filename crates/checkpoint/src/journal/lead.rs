@@ -129,7 +129,13 @@ impl Journal {
     fn hand_over<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.is_led = false;
         self.done.notify_all();
-        if !state.forming.is_empty() || state.closing.is_some() || state.failure.is_some() {
+        // Woken once in a pause, it stays until the mark for that and all that follows is written.
+        let is_mark_forgotten = state.is_asleep && state.is_unmarked;
+        if !state.forming.is_empty()
+            || state.closing.is_some()
+            || state.failure.is_some()
+            || is_mark_forgotten
+        {
             self.work.notify_all();
         }
         state

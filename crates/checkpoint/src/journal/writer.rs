@@ -101,7 +101,12 @@ impl Journal {
                     drop(state);
                     return self.end();
                 }
-                Next::Wait(None) => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Next::Wait(None) => {
+                    state.is_asleep = self.idle != Duration::MAX;
+                    let mut woken = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    woken.is_asleep = false;
+                    woken
+                }
                 Next::Wait(Some(until)) => {
                     let left = until.saturating_duration_since(clock::now());
                     self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
