@@ -52,7 +52,7 @@ impl Lent {
         let output =
             entries(entry).next().and_then(Result::ok).filter(|output| output.len() > OUTPUT_INLINE_MAX);
         match (job, output) {
-            (Some(job), Some(mut output)) => job.put_blob(&mut output).map(Some),
+            (Some(job), Some(output)) => job.put_blob(output).map(Some),
             (None, _) | (_, None) => Ok(None),
         }
     }

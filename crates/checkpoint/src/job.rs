@@ -204,7 +204,7 @@ impl JobStore {
     }
 
     fn spill<'a>(&self, batch: Batch<'a>) -> Result<Batch<'a>, StoreError> {
-        let batch = batch.spill_large(|mut output| self.put_blob(&mut output))?;
+        let batch = batch.spill_large(|output| self.put_blob(output))?;
         lock(&self.journal.compaction.fresh_blobs).extend(batch.blobs().map(crate::blob::file_name));
         Ok(batch)
     }

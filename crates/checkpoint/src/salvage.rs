@@ -187,7 +187,7 @@ impl Copy<'_> {
                     }
                     Err(error) => return Err(error),
                 };
-                let copied = self.job.put_blob(&mut content.as_slice())?;
+                let copied = self.job.put_blob(&content)?;
                 return self.commit(Batch::completed_blob(item.key, item.fingerprint, attempts, copied)?, 1);
             }
             Record::SetAside { item, kind, attempts, evidence: bytes, .. } => {

@@ -42,7 +42,7 @@ fn commit(job: &JobStore, current: &mut Current, keys: std::ops::Range<u64>, inp
 
 fn commit_blob(job: &JobStore, current: &mut Current, input: u8) {
     let content = output(1000, input);
-    let blob = job.put_blob(&mut content.as_slice()).unwrap();
+    let blob = job.put_blob(&content).unwrap();
     job.commit(Batch::completed_blob(KeyRef::Bytes(LARGE), print(input), 1, blob).unwrap()).unwrap();
     current.insert(LARGE.to_vec(), (input, content));
 }
@@ -240,7 +240,7 @@ fn a_blob_whose_outcome_is_yet_to_come_stays() {
     let disk = SimDisk::new();
     let (job, mut current) = redone_job(&disk);
     let content = output(2000, 9);
-    let blob = job.put_blob(&mut content.as_slice()).unwrap();
+    let blob = job.put_blob(&content).unwrap();
     job.compact().unwrap();
     job.commit(Batch::completed_blob(KeyRef::Bytes(b"slow"), print(9), 1, blob).unwrap()).unwrap();
     current.insert(b"slow".to_vec(), (9, content));

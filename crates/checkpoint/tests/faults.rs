@@ -121,7 +121,7 @@ fn a_full_disk_is_told_apart_and_ends_when_there_is_room() {
     assert!(matches!(model.commit_run(&job, 3, 3), Err(StoreError::NoSpace { .. })));
     assert!(matches!(model.commit_run(&job, 3, 3), Err(StoreError::Indeterminate)));
     assert!(matches!(job.reopen(), Err(StoreError::NoSpace { .. })));
-    assert!(matches!(job.put_blob(&mut &b"x"[..]), Err(StoreError::NoSpace { .. })));
+    assert!(matches!(job.put_blob(b"x"), Err(StoreError::NoSpace { .. })));
     disk.set_fault(None);
     let reopened = job.reopen().unwrap();
     assert_eq!((reopened.durable_through, reopened.lsn), (1, 3));

@@ -128,7 +128,7 @@ fn nothing_is_begun_on_a_disk_without_room() {
     leave(&disk, 2 * RESERVE);
     let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
     let files = disk.files();
-    no_space(job.put_blob(&mut &vec![7; 2 * RESERVE as usize][..]));
+    no_space(job.put_blob(&vec![7; 2 * RESERVE as usize]));
     assert_eq!((disk.files(), disk.unfit_writes()), (files, 0));
     // A blob that does not fit says nothing of the journal.
     Model::default().commit_run(&job, 0, 100).unwrap();

@@ -70,7 +70,7 @@ fn write_golden_compacted() {
             let item = [(*key, print(session))];
             job.commit(Batch::completed_keyed(item, 1, &entries(&[&[session]])).unwrap()).unwrap();
         }
-        let blob = job.put_blob(&mut &[LARGE, &[session]].concat()[..]).unwrap();
+        let blob = job.put_blob(&[LARGE, &[session]].concat()).unwrap();
         job.commit(Batch::completed_blob(KeyRef::Bytes(b"large"), print(session), 1, blob).unwrap()).unwrap();
         job.note(KeyRef::Bytes(b"later"), Note { crashes: session.into(), ..Note::default() }).unwrap();
         job.snapshot().unwrap();

@@ -269,7 +269,7 @@ impl Machine {
 
     fn blob(&mut self, key: u8, print: u8, len: u8) {
         let row = self.row(key, print, OutcomeKind::Completed, content(len));
-        let blob = self.job().put_blob(&mut row.body.as_slice()).unwrap();
+        let blob = self.job().put_blob(&row.body).unwrap();
         let item = key_ref(self.keying, &row.key);
         let batch = Batch::completed_blob(item, row.print.map(Fingerprint), 1, blob).unwrap();
         self.put(std::slice::from_ref(&row), batch, true);

@@ -127,7 +127,7 @@ impl Model {
     pub fn commit_blob(&mut self, job: &JobStore, ordinal: u64) -> Result<(), StoreError> {
         let content = output(ordinal);
         self.submit(ordinal, content.clone());
-        let blob = job.put_blob(&mut content.as_slice())?;
+        let blob = job.put_blob(&content)?;
         job.commit(Batch::completed_blob(KeyRef::Ordinal(ordinal), None, 1, blob).unwrap())?;
         self.acknowledge(ordinal, content);
         Ok(())
