@@ -253,7 +253,7 @@ fn permission_that_is_lost_under_a_job_stops_what_needs_it_and_loses_nothing() {
     let kind = io::ErrorKind::PermissionDenied;
     disk.refuse_changes(Some(kind));
     model.commit_run(&job, 5, 1).unwrap();
-    assert!(is_refusal(&job.put_blob(&mut &b"large"[..]).unwrap_err(), kind));
+    assert!(is_refusal(&job.put_blob(b"large").unwrap_err(), kind));
     assert!(is_refusal(&job.snapshot().unwrap_err(), kind));
     model.commit_run(&job, 6, 1).unwrap();
     disk.set_fault(Some(FaultPlan { at: disk.calls(), for_ever: false, fault: Fault::Eio }));

@@ -6,7 +6,7 @@ use super::group::State;
 use super::lead::lock;
 use crate::batch::Batch;
 use crate::format::snapshot::{FOOTER_LEN, Footer, SUM_LEN, file_name};
-use crate::{CommitEvent, Durability, JobSpec, JobStore, KeyRef, Store, StoreOptions};
+use crate::{CommitEvent, Durability, JobSpec, JobStore, KeyRef, Store, StoreOptions, clock};
 use cofferdam_pipeline_core::{Keying, push_entry_len};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -249,10 +249,10 @@ fn records_that_no_commit_syncs_ask_for_a_mark_after_8_mib() {
 fn a_commit_in_a_pause_is_followed_by_its_mark() {
     let marks = StoreOptions { idle_mark: Duration::from_millis(1), ..options(Durability::Process) };
     let (_dir, job) = job_of(&|root| Store::open(root, marks.clone()).unwrap());
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = clock::now() + Duration::from_secs(60);
     let until = |what: fn(&State) -> bool| {
         while !what(&lock(&job.journal.state)) {
-            assert!(std::time::Instant::now() < deadline, "nothing happens");
+            assert!(clock::now() < deadline, "nothing happens");
             std::thread::yield_now();
         }
     };
