@@ -8,6 +8,7 @@ use cofferdam::{
     StartContext, WorkerProgram, dense,
 };
 use cofferdam_testkit::{Behaviour, Misbehave};
+use libtest_mimic::{Arguments, Trial};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,31 +16,29 @@ use support::{assert_all_completed_but, assert_complete, job, quarantine_of, run
 
 fn main() {
     cofferdam::worker!(Misbehave, WhichThread);
-    let tests: [(&str, fn()); 5] = [
-        (
+    if std::env::args().any(|arg| arg == DOOMED_HOST) {
+        return be_a_doomed_host();
+    }
+    let test = |name: &str, test: fn()| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    };
+    let tests = vec![
+        test(
             "every_ending_is_judged_as_on_a_thread_of_its_own",
             every_ending_is_judged_as_on_a_thread_of_its_own,
         ),
-        ("workers_are_gone_when_their_host_was_killed", workers_are_gone_when_their_host_was_killed),
-        ("a_cancel_interrupts_the_open_item", a_cancel_interrupts_the_open_item),
-        (
+        test("workers_are_gone_when_their_host_was_killed", workers_are_gone_when_their_host_was_killed),
+        test("a_cancel_interrupts_the_open_item", a_cancel_interrupts_the_open_item),
+        test(
             "the_thread_that_processes_is_the_first_of_its_process_if_and_only_if_asked_for",
             the_thread_that_processes_is_the_first_of_its_process_if_and_only_if_asked_for,
         ),
-        ("workers_that_are_threads_are_refused", workers_that_are_threads_are_refused),
+        test("workers_that_are_threads_are_refused", workers_that_are_threads_are_refused),
     ];
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if args.iter().any(|arg| arg == DOOMED_HOST) {
-        return be_a_doomed_host();
-    }
-    if args.iter().any(|arg| arg == "--list") {
-        return;
-    }
-    let wanted = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
-    for (name, test) in tests.into_iter().filter(|(name, _)| name.contains(&wanted)) {
-        test();
-        println!("{name}: ok");
-    }
+    libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
 /// Each kind crashes alone twice, and its neighbours are not charged.

@@ -169,7 +169,10 @@ impl Journal {
             return Ok(None);
         }
         self.snapshots.last_len.store(len, Ordering::Relaxed);
-        self.snapshots.behind.fetch_sub(appended, Ordering::Relaxed);
+        // One that failed meanwhile may have begun the count anew.
+        self.snapshots
+            .behind
+            .update(Ordering::Relaxed, Ordering::Relaxed, |behind| behind.saturating_sub(appended));
         Ok(Some(lsn))
     }
 
