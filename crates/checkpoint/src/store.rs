@@ -317,7 +317,9 @@ impl Store {
         let names = names.map_err(|error| StoreError::io("list", &self.jobs(), error))?;
         // STORE decides which jobs count; those beside them are of a migration that did not come to its swap, or did.
         let others = if self.file.jobs_dir() == JOBS { JOBS_BEFORE } else { JOBS };
-        self.remove_all(others)?;
+        if self.disk().read_dir(&self.root.join(others)).is_ok() {
+            self.remove_all(others)?;
+        }
         for name in names {
             if is_temporary(&name) {
                 let path = self.jobs().join(name);
