@@ -39,6 +39,7 @@ fn items_of_a_lease_may_end_in_any_order() {
     let (mut h, lease, len) = with_a_wide_lease();
     assert!(h.reply(1, lease, 1, 1)[0].starts_with("commit"));
     assert!(h.fail(1, lease, 2, Failure::invalid_input("no"))[0].ends_with("failed invalid-input x1"));
+    assert!(h.reply(1, lease, 0, 1)[0].starts_with("commit"), "the first one last");
     assert_eq!(
         h.reply(1, lease, 1, 1),
         ["kill w1 ProtocolViolation", "spawn w2 s0"],
