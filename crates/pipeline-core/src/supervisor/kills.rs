@@ -88,3 +88,50 @@ fn wait_after_kill(policy: &Policy, case: &Case, lived: Duration) -> Duration {
     let least = policy.retry.backoff_first.saturating_mul(1 << doublings);
     lived.saturating_mul(2).max(least).min(policy.retry.backoff_max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: ItemIndex = ItemIndex(1);
+    const OTHER: ItemIndex = ItemIndex(2);
+
+    fn at(second: u64) -> Time {
+        Time(0) + Duration::from_secs(second)
+    }
+
+    #[test]
+    fn a_kill_of_somebody_else_speaks_for_an_item_for_three_seconds_or_since_it_was_hit_last() {
+        let mut kills = Kills::default();
+        kills.note(at(10), Some(OTHER));
+        assert!(kills.are_at_random(ONE, None, at(13)));
+        assert!(!kills.are_at_random(ONE, None, at(14)));
+        assert!(kills.are_at_random(ONE, Some(at(9)), at(14)));
+    }
+
+    #[test]
+    fn a_kill_of_somebody_else_speaks_for_an_item_that_was_hit_again_since() {
+        let mut kills = Kills::default();
+        kills.note(at(10), Some(ONE));
+        kills.note(at(11), Some(ONE));
+        assert!(!kills.are_at_random(ONE, None, at(11)), "they follow it");
+        kills.note(at(12), Some(OTHER));
+        kills.note(at(13), Some(ONE));
+        kills.note(at(13), Some(ONE));
+        assert!(kills.are_at_random(ONE, None, at(13)));
+    }
+
+    #[test]
+    fn time_that_stood_still_is_not_counted_against_what_a_kill_says() {
+        let mut kills = Kills::default();
+        kills.note(at(10), Some(OTHER));
+        kills.note(at(11), Some(ONE));
+        kills.quiet_until = at(12);
+        kills.extend(Duration::from_secs(100));
+        assert_eq!(kills.quiet_until, at(112));
+        assert!(kills.are_at_random(ONE, None, at(113)));
+        assert!(!kills.are_at_random(ONE, None, at(114)));
+        assert!(kills.are_at_random(OTHER, None, at(114)));
+        assert!(!kills.are_at_random(OTHER, None, at(115)));
+    }
+}

@@ -148,3 +148,54 @@ impl Lease {
         self.ahead.checked_shr(offset).is_some_and(|bits| bits & 1 == 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChunkBuilder, Identities, ItemIndex};
+
+    fn chunk(items: u64) -> Arc<Chunk> {
+        let (mut builder, mut identities) = (ChunkBuilder::default(), Identities::default());
+        for n in 0..items {
+            builder
+                .push::<()>(|out| {
+                    out.push(7);
+                    Ok(())
+                })
+                .expect("room");
+            identities.push_ordinal(n);
+        }
+        Arc::new(builder.finish(ItemIndex(0), identities).expect("as many identities as items"))
+    }
+
+    /// Items 10 to 13 of a chunk.
+    fn lease_of_four() -> Lease {
+        Lease::new(LeaseId(1), chunk(20), &(10..14), None)
+    }
+
+    #[test]
+    fn what_ended_ahead_of_others_is_settled() {
+        let mut lease = lease_of_four();
+        lease.settle(2, 1);
+        assert_eq!((lease.done, lease.unsettled()), (0, 3));
+        lease.settle(0, 2);
+        assert_eq!((lease.done, lease.unsettled()), (3, 1));
+    }
+
+    #[test]
+    fn only_the_items_that_something_is_known_about_have_a_case() {
+        let mut lease = lease_of_four();
+        lease.case_mut(2);
+        assert_eq!([0, 1, 2, 3].map(|offset| lease.has_case(offset)), [false, false, true, false]);
+    }
+
+    #[test]
+    fn what_ended_before_the_items_that_are_given_up_stays_settled() {
+        let mut lease = lease_of_four();
+        lease.settle(1, 1);
+        let given_up = lease.give_up(3, &BTreeSet::new());
+        assert!(given_up.runs.iter().eq([&(13..14)]) && given_up.cases.is_empty());
+        assert_eq!([0, 1, 2, 3].map(|offset| lease.holds(offset)), [true, false, true, false]);
+        assert_eq!(lease.unsettled(), 2);
+    }
+}

@@ -56,7 +56,6 @@ impl Pace {
     pub(super) fn lease_items(&self, left: Left) -> u32 {
         let want = match self.per_item_ns {
             None => 1,
-            Some(ns) if ns < 1.0 => self.growth_max,
             Some(ns) => ((self.target_ns / ns) as u32).clamp(1, self.growth_max),
         };
         let want = want.min(self.items_max);

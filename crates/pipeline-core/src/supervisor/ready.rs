@@ -99,3 +99,36 @@ impl ReadyQueue {
         self.bytes += chunk.slice_len(range);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChunkBuilder, Identities, ItemIndex};
+
+    fn chunk(items: u64) -> Arc<Chunk> {
+        let (mut builder, mut identities) = (ChunkBuilder::default(), Identities::default());
+        for n in 0..items {
+            builder
+                .push::<()>(|out| {
+                    out.push(7);
+                    Ok(())
+                })
+                .expect("room");
+            identities.push_ordinal(n);
+        }
+        Arc::new(builder.finish(ItemIndex(0), identities).expect("as many identities as items"))
+    }
+
+    #[test]
+    fn what_is_taken_out_no_longer_counts() {
+        let mut queue = ReadyQueue::default();
+        let chunk = chunk(3);
+        queue.push_back(chunk.clone(), 0..3);
+        let bytes = queue.bytes();
+        queue.remove(&Key::Ordinal(1)).expect("it is there");
+        assert_eq!((queue.items(), queue.bytes()), (2, bytes - chunk.slice_len(&(1..2))));
+        queue.remove(&Key::Ordinal(0)).expect("it is there");
+        queue.remove(&Key::Ordinal(2)).expect("it is there");
+        assert_eq!((queue.items(), queue.bytes(), queue.runs()), (0, 0, 0));
+    }
+}

@@ -43,11 +43,9 @@ impl Restarts {
 
     /// An item completed: whatever ended the workers before is over.
     pub(super) fn reset(&mut self) {
-        if self.in_a_row > 0 {
-            self.deaths.clear();
-            self.in_a_row = 0;
-            self.not_before = Time(0);
-        }
+        self.deaths.clear();
+        self.in_a_row = 0;
+        self.not_before = Time(0);
     }
 
     /// The next worker may not be spawned earlier.
@@ -60,6 +58,22 @@ impl Restarts {
         self.not_before = self.not_before + gap;
         for death in &mut self.deaths {
             *death = *death + gap;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_death_counts_until_its_window_is_over() {
+        let window = Duration::from_secs(10);
+        for (second, is_over_budget) in [(10, true), (11, false)] {
+            let mut restarts =
+                Restarts::new(RestartBudget { deaths_max: 1, window, ..RestartBudget::default() });
+            assert!(!restarts.died(Time(0)));
+            assert_eq!(restarts.died(Time(0) + Duration::from_secs(second)), is_over_budget, "{second} s");
         }
     }
 }

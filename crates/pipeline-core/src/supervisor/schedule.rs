@@ -159,9 +159,6 @@ impl Supervisor {
     /// The lease to take back from: of the worker with the most unstarted items, while workers idle that no earlier
     /// request will feed.
     pub(super) fn stranded(&self) -> Option<Stranded> {
-        if !self.due.is_empty() || !self.ready.is_empty() {
-            return None;
-        }
         let leases = self.workers.iter().flat_map(|worker| &worker.leases);
         let asked = leases.filter(|lease| lease.take_back == TakeBack::Asked).count();
         let idle = self.workers.iter().filter(|worker| worker.is_idle()).count();

@@ -85,7 +85,7 @@ impl Supervisor {
 
     /// Nothing else is left: the host stands idle for a while, then the last trials begin.
     pub(super) fn hasten_last_trials(&mut self, turn: &Turn<'_>) {
-        if self.last_trials > 0 && self.source != Source::Open && self.outstanding() == self.last_trials {
+        if self.source != Source::Open && self.outstanding() == self.last_trials {
             let due = turn.now + IDLE_BEFORE_LAST_TRIAL;
             self.retries.hasten(due, Case::must_go_last);
         }

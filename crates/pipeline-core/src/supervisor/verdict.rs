@@ -181,12 +181,9 @@ impl Supervisor {
 
     /// The worker died between items: nobody is charged, but the item that was next in line is watched from now on.
     fn strike(&mut self, worker: &mut Worker, evidence: Evidence, turn: &mut Turn<'_>) {
-        let Some(mut lease) = worker.leases.pop_front() else { return };
+        let Some(lease) = worker.leases.front_mut() else { return };
         let mut case = lease.take_case(lease.done);
         lease.settle(lease.done, 1);
-        if lease.unsettled() > 0 {
-            worker.leases.push_front(lease);
-        }
         case.strike();
         if case.is_struck_out(self.policy.crashes_max) {
             self.quarantine(&case, evidence, turn);

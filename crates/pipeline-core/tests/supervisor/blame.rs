@@ -318,3 +318,17 @@ fn a_kill_from_outside_delays_nobodys_retry() {
     assert!(h.log.iter().any(|line| line.ends_with("2..3 #2")), "{:#?}", h.log);
     assert!(!h.log.iter().any(|line| line.ends_with("0..1 #2")), "it waits for twenty seconds");
 }
+
+#[test]
+fn an_item_that_was_seen_open_when_its_worker_said_nonsense_is_certain_unless_we_noticed_it_late() {
+    let mut h = Harness::with_policy_and_items(Policy { crashes_max: 1, ..policy(1) }, 1);
+    let lines = h.exit(1, Exit::ProtocolViolation("no frame".into()), &[(1, 0)]);
+    assert_eq!(lines[1], "commit t1 0..1 quarantined protocol-violation x1");
+}
+
+#[test]
+fn a_kill_from_outside_is_an_attempt_too() {
+    let mut h = Harness::with_one_worker(1);
+    h.exit(1, sigkill(), &[(1, 0)]);
+    assert_eq!(h.supervisor.counters().attempts, 1);
+}

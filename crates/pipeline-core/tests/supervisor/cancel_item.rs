@@ -189,3 +189,32 @@ fn an_item_in_the_middle_of_what_is_ready_leaves_the_others_in_order() {
     h.ready(1);
     assert_eq!((h.count("assign w1 l1 3..4"), h.count("assign w1 l2 4..5")), (1, 1));
 }
+
+#[test]
+fn cancelled_items_that_have_not_come_are_remembered_up_to_a_bound_while_the_source_delivers() {
+    let mut h = Harness::new(policy(1));
+    h.feed(1);
+    h.ready(1);
+    for ordinal in 1..=1 << 16 {
+        assert!(h.cancel_item(ordinal).is_empty());
+    }
+    assert!(h.cancel_item(1 << 17)[0].starts_with("Degraded"));
+    assert_eq!(h.cancel_item(0).len(), 2, "a worker holds this one: it is interrupted, and not awaited");
+    h.step(Input::SourceEnded);
+    assert!(h.cancel_item(1 << 18).is_empty(), "nothing more will come");
+}
+
+#[test]
+fn an_item_whose_last_trial_was_cancelled_is_not_waited_for() {
+    let host_died = |index| Prior { index: ItemIndex(index), host_deaths: 2, ..Prior::default() };
+    let mut h = Harness::new(policy(1));
+    h.feed_known(2, &[host_died(0), host_died(1)]);
+    h.ready(1);
+    h.cancel_item(0);
+    h.step(Input::SourceEnded);
+    assert_eq!(
+        h.wait(5 * SECOND),
+        ["assign w1 l1 1..2 #3"],
+        "the host stood idle for five seconds, not sixty"
+    );
+}

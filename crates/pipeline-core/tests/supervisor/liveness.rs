@@ -1,8 +1,8 @@
 //! Deadlines, clocks, and workers that do not die.
 
-use crate::harness::{Harness, SECOND, policy, sigkill};
+use crate::harness::{Harness, MS, SECOND, policy, sigkill};
 use cofferdam_pipeline_core::supervisor::{Control, Input};
-use cofferdam_pipeline_core::{Exit, Failure, FailureKind, Policy, Time};
+use cofferdam_pipeline_core::{Exit, Failure, FailureKind, KillReason, Policy, Time};
 
 fn limited() -> Policy {
     Policy { item_wall_max: Some(10 * SECOND), ..policy(1) }
@@ -59,7 +59,9 @@ fn an_item_that_stays_open_after_its_result_and_holds_others_up_gets_one_more_li
 
 #[test]
 fn an_item_that_stays_open_after_its_result_and_holds_nobody_up_has_no_clock() {
-    let mut h = Harness::with_policy_and_items(limited(), 1);
+    let mut h = Harness::new(limited());
+    h.feed(1);
+    h.ready(1);
     h.observe(1, &[(1, 0)]);
     h.reply(1, 1, 0, 1);
     for _ in 0..4 {
@@ -212,4 +214,23 @@ fn time_that_goes_backwards_counts_as_standing_still() {
     h.now = Time(0);
     h.fail(1, 1, 0, Failure::new(FailureKind::RateLimited { retry_after: SECOND }, "slow"));
     assert_eq!(h.supervisor.next_deadline(), Some(Time(0) + 101 * SECOND));
+}
+
+#[test]
+fn a_worker_that_was_lost_before_our_kill_did_not_die_of_it() {
+    let mut h = Harness::with_one_worker(1);
+    h.lost(1);
+    h.wait(10 * SECOND);
+    h.exit(1, Exit::Killed(KillReason::JobOver), &[(1, 0)]);
+    assert_eq!((h.count("exited w1 unknown"), h.count("suspected 0")), (1, 1), "{:#?}", h.log);
+}
+
+#[test]
+fn a_clock_gap_is_not_the_time_of_a_long_item() {
+    let mut h = Harness::with_policy_and_items(policy(2), 3);
+    h.reply(2, 3, 0, 1);
+    assert_eq!(h.supervisor.next_deadline(), Some(h.now + 5 * MS));
+    h.now = h.now + SECOND;
+    assert_eq!(h.step(Input::ClockGap(SECOND)), [""; 0]);
+    assert_eq!(h.supervisor.next_deadline(), Some(h.now + 5 * MS));
 }

@@ -118,3 +118,12 @@ fn what_has_a_result_cannot_be_given_back() {
     h.reply(1, 3, 0, 2);
     assert_eq!(h.returned(1, 3, 1)[0], "kill w1 ProtocolViolation");
 }
+
+#[test]
+fn a_reply_for_the_newest_lease_that_is_over_is_ignored() {
+    let mut h = Harness::new(policy(1));
+    h.feed(1);
+    h.ready(1);
+    h.reply(1, 1, 0, 1);
+    assert_eq!(h.reply(1, 1, 0, 1), [""; 0]);
+}

@@ -3,7 +3,7 @@
 use crate::harness::{Harness, SECOND, policy, segv};
 use cofferdam_pipeline_core::supervisor::{Control, Prior};
 use cofferdam_pipeline_core::{
-    Exit, Failure, ItemIndex, LeaseLimits, Policy, SAVED_STATE_BYTES_MAX, Supervisor,
+    Exit, Failure, FailureKind, ItemIndex, LeaseLimits, Policy, SAVED_STATE_BYTES_MAX, Supervisor,
 };
 
 fn patient(crashes_max: u32) -> Policy {
@@ -89,7 +89,8 @@ fn a_worker_of_one_slot_has_one_state_at_a_time() {
     h.save(1, 3, 1, &[2]);
     h.exit(1, segv(), &[]);
     h.ready(2);
-    assert_eq!((h.count("assign w2 l5 3..4 #1 from [2]"), h.count("assign w2 l5 2..3 #1 from")), (1, 0));
+    let with_state: Vec<_> = h.log.iter().filter(|line| line.contains(" from ")).collect();
+    assert_eq!(with_state, ["assign w2 l5 3..4 #1 from [2]"]);
 }
 
 #[test]
@@ -124,4 +125,19 @@ fn a_lost_store_is_told_nothing() {
     h.step(cofferdam_pipeline_core::supervisor::Input::StoreFailed("EIO".into()));
     assert!(h.save(1, 1, 0, &[1]).is_empty());
     h.control(Control::Cancel);
+}
+
+#[test]
+fn states_of_items_that_wait_for_their_retry_count_against_the_bound() {
+    let items = 65;
+    let lease = LeaseLimits { items_max: 1, ..LeaseLimits::default() };
+    let mut h = Harness::with_policy_and_items(Policy { lease, ..policy(1) }, items);
+    for lease in 1..items {
+        h.save(1, lease, 0, &vec![1; SAVED_STATE_BYTES_MAX]);
+        let slow = FailureKind::RateLimited { retry_after: 60 * SECOND };
+        h.fail(1, lease, 0, Failure::new(slow, "later"));
+    }
+    h.save(1, items, 0, &[1]);
+    h.fail(1, items, 0, Failure::transient("busy"));
+    assert_eq!(h.wait(SECOND), ["assign w1 l66 64..65 #2"], "64 MiB wait already");
 }

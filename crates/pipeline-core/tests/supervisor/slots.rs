@@ -1,7 +1,7 @@
 //! Workers that take several items at once.
 
-use crate::harness::{Harness, SECOND, policy, segv};
-use cofferdam_pipeline_core::{Failure, Policy};
+use crate::harness::{Harness, SECOND, policy, segv, sigkill};
+use cofferdam_pipeline_core::{Failure, FailureKind, Policy};
 use std::num::NonZeroU32;
 
 fn slots(count: u32) -> Policy {
@@ -132,4 +132,48 @@ fn leases_of_unordered_items_fit_one_word() {
     let longest = h.lease_lens().into_iter().max().unwrap();
     assert!(longest <= 64, "{longest}");
     h.wait(SECOND);
+}
+
+#[test]
+fn a_worker_never_has_more_than_two_items_for_each_slot() {
+    let mut h = Harness::new(slots(4));
+    h.feed(500);
+    h.ready(1);
+    let mut done = Vec::new();
+    for _ in 0..60 {
+        let (lease, count) = h.open_lease(1, &done).expect("there is work");
+        h.now = h.now + SECOND / 1_000_000;
+        for offset in (0..count).rev() {
+            h.reply(1, lease, offset, 1);
+            let unsettled = h.supervisor.workers().next().expect("it lives").unsettled;
+            assert!((4..=8).contains(&unsettled), "{unsettled}");
+        }
+        done.push(lease);
+    }
+}
+
+#[test]
+fn an_item_of_another_slot_that_is_interrupted_by_a_kill_runs_again_and_neither_is_charged() {
+    let limited = Policy { item_wall_max: Some(10 * SECOND), ..slots(2) };
+    let mut h = Harness::with_policy_and_items(limited, 2);
+    h.observe(1, &[(1, 0)]);
+    h.wait(5 * SECOND);
+    h.observe(1, &[(1, 0), (2, 0)]);
+    assert_eq!(h.wait(5 * SECOND)[0], "kill w1 TimeLimit(Item, 10s)");
+    assert_eq!(h.fail(1, 2, 0, Failure::new(FailureKind::Interrupted, "told to stop")), [""; 0]);
+    h.exit(1, sigkill(), &[]);
+    assert_eq!((h.count("suspected"), h.count("note")), (0, 0), "the first one had just ended: {:#?}", h.log);
+    h.ready(2);
+    let again = h.log.iter().filter(|line| line.starts_with("assign w2") && line.ends_with("#1")).count();
+    assert_eq!(again, 2, "{:#?}", h.log);
+}
+
+#[test]
+fn an_item_that_was_open_beside_the_one_whose_time_was_up_is_no_evidence_against_it() {
+    let limited = Policy { item_wall_max: Some(10 * SECOND), ..slots(2) };
+    let mut h = Harness::with_policy_and_items(limited, 2);
+    h.observe(1, &[(1, 0)]);
+    h.wait(10 * SECOND);
+    h.exit(1, sigkill(), &[(2, 0)]);
+    assert_eq!((h.count("exited w1 time-limit"), h.count("suspected")), (1, 0));
 }

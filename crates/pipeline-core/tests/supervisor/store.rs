@@ -87,3 +87,27 @@ fn a_cancel_with_a_full_store_waits_for_what_was_handed_out() {
     h.step(Input::StoreRecovered);
     assert_eq!(h.commit_all().last().unwrap(), "finish Cancelled");
 }
+
+#[test]
+fn an_outcome_that_is_durable_makes_room_for_its_own_bytes_only() {
+    let mut h = Harness::with_policy_and_items(Policy { uncommitted_bytes_max: 100, ..policy(1) }, 9);
+    (1..=3).for_each(|lease| drop(h.reply(1, lease, 0, 1)));
+    assert_eq!(h.step(Input::Committed { through: 1, lsn: 1 }), ["durable 1 completed"], "two are too many");
+    assert!(h.step(Input::Committed { through: 2, lsn: 2 })[1].starts_with("assign"));
+}
+
+#[test]
+fn a_full_store_and_a_source_at_its_end_are_no_reason_to_ask_for_items() {
+    let mut h = Harness::new(policy(1));
+    h.feed(1);
+    h.ready(1);
+    h.step(Input::StoreFull);
+    h.feed(1);
+    let wants = h.count("want");
+    h.reply(1, 1, 0, 1);
+    h.wait(SECOND);
+    assert_eq!(h.count("want"), wants, "the store is full");
+    h.step(Input::SourceEnded);
+    h.step(Input::StoreRecovered);
+    assert_eq!(h.count("want"), wants, "nothing more will come");
+}

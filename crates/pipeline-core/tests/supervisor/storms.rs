@@ -117,3 +117,25 @@ fn a_storm_of_kills_convicts_nobody_however_long_items_take() {
     println!("{runs} storms, {items} items, {by_the_old_rule} of them hit five times or more");
     assert!(by_the_old_rule > 100, "the storms are no test");
 }
+
+#[test]
+fn an_item_that_was_killed_waits_on_when_another_is_killed_meanwhile() {
+    let lease = LeaseLimits { items_max: 1, depth: 1, ..LeaseLimits::default() };
+    for is_replaced_in_time in [true, false] {
+        let mut h = Harness::with_policy_and_items(Policy { lease: lease.clone(), ..policy(2) }, 2);
+        h.exit(1, sigkill(), &[(1, 0)]);
+        if is_replaced_in_time {
+            h.wait(150 * MS);
+            h.exit(2, sigkill(), &[(2, 0)]);
+            h.ready(3);
+        } else {
+            h.wait(200 * MS);
+            h.exit(2, sigkill(), &[(2, 0)]);
+            assert_eq!(h.ready(3), ["ready w3"], "the first one is in line for its trial no longer");
+        }
+        h.ready(4);
+        assert_eq!(h.wait(50 * MS), [""; 0], "its own wait of 200 ms is over");
+        let tried = h.wait(400 * MS);
+        assert_eq!(tried.iter().filter(|line| line.starts_with("assign")).count(), 2, "{tried:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Suspects run alone in a fresh worker.
 
 use crate::harness::{Harness, SECOND, policy, segv};
-use cofferdam_pipeline_core::supervisor::{Input, Prior, Supervisor};
+use cofferdam_pipeline_core::supervisor::{Input, Prior, Settled, Supervisor, WorkerState};
 use cofferdam_pipeline_core::{Exit, ExitReport, Failure, ItemIndex, Policy, WorkerEvent};
 
 fn crashed_before(index: u64) -> Prior {
@@ -262,4 +262,63 @@ fn a_busy_worker_goes_on_while_a_place_is_free_for_the_first_of_several_trials()
         lines.iter().any(|line| line.starts_with("assign w1")),
         "one trial runs, the next can wait: {lines:?}"
     );
+}
+
+#[test]
+fn a_last_trial_that_is_over_is_not_waited_for() {
+    let mut h = Harness::new(policy(1));
+    h.feed_known(1, &[host_died(0, 2)]);
+    h.ready(1);
+    assert_eq!(h.wait(59 * SECOND), [""; 0], "the source may deliver others yet");
+    assert_eq!(h.wait(SECOND), ["assign w1 l1 0..1 #3"]);
+    h.reply(1, 1, 0, 1);
+    h.feed_known(1, &[host_died(1, 2)]);
+    h.step(Input::SourceEnded);
+    assert_eq!(h.wait(5 * SECOND), ["stop w1"], "its worker must be a fresh one");
+}
+
+#[test]
+fn one_idle_worker_leaves_for_one_trial() {
+    let mut h = Harness::new(policy(3));
+    h.feed(3);
+    (1..=3).for_each(|worker| drop(h.ready(worker)));
+    (1..=3).for_each(|lease| drop(h.reply(if lease < 3 { 1 } else { 2 }, lease, 0, 1)));
+    h.feed(1);
+    let worker = if h.count("assign w3") == 1 { 3 } else { 1 };
+    h.reply(worker, 4, 0, 1);
+    assert_eq!(h.supervisor.workers().filter(|worker| worker.unsettled == 0).count(), 3, "all idle");
+    let fresh = (1..=3).filter(|worker| h.count(&format!("assign w{worker}")) == 0).count();
+    let lines = h.feed_known(1, &[crashed_before(4)]);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("stop")).count(), 1 - fresh.min(1), "{lines:?}");
+}
+
+#[test]
+fn a_worker_that_starts_is_enough_for_one_trial() {
+    let mut h = Harness::with_policy_and_items(policy(2), 1);
+    h.exit(1, segv(), &[(1, 0)]);
+    assert_eq!(h.count("spawn"), 2, "the second worker has not begun yet, and is there for it");
+    assert_eq!(h.ready(2)[1], "assign w2 l2 0..1 #2");
+}
+
+#[test]
+fn room_for_a_trial_is_made_by_a_worker_that_lives() {
+    let mut h = Harness::new(policy(1));
+    h.feed(2);
+    h.ready(1);
+    h.reply(1, 1, 0, 1);
+    h.lost(1);
+    h.feed(5);
+    h.ready(2);
+    h.feed_known(1, &[crashed_before(7)]);
+    let states: Vec<_> = h.supervisor.workers().map(|worker| worker.state).collect();
+    assert_eq!(states, [WorkerState::Dying, WorkerState::Ready]);
+    assert_eq!(h.reply(2, 3, 0, 1).len(), 1, "it gets nothing more");
+}
+
+#[test]
+fn the_evidence_against_an_item_that_hosts_died_with_says_how_often() {
+    let mut h = Harness::new(policy(1));
+    h.feed_known(1, &[host_died(0, 3)]);
+    let Settled::Quarantined(evidence) = &h.commits[0].settled else { panic!("{:?}", h.log) };
+    assert_eq!(evidence.message, "the host died 3 times with this item as the only open one");
 }

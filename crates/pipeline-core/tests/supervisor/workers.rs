@@ -1,8 +1,8 @@
 //! How many workers there are, restarts, and the ladder.
 
 use crate::harness::{Harness, MS, SECOND, policy, segv};
-use cofferdam_pipeline_core::supervisor::{Input, Supervisor, WorkerState};
-use cofferdam_pipeline_core::{Exit, Failure, Policy, WorkerEvent};
+use cofferdam_pipeline_core::supervisor::{Control, Input, Prior, Supervisor, WorkerState};
+use cofferdam_pipeline_core::{Exit, Failure, ItemIndex, LeaseId, Policy, WorkerEvent, WorkerId};
 
 fn spawn_failed() -> Exit {
     Exit::SpawnFailed("no such file".into())
@@ -71,6 +71,8 @@ fn workers_that_take_long_to_die_do_not_pile_up() {
         h.lost(worker);
     }
     assert_eq!(h.count("spawn"), 3, "three are dying, that is enough");
+    assert_eq!(h.supervisor.counters().workers_started, 3);
+    assert!(h.supervisor.next_deadline() > Some(h.now), "a delay that is over is no deadline");
 }
 
 #[test]
@@ -259,4 +261,69 @@ fn deaths_before_the_machine_stood_still_count_as_if_it_had_not() {
     assert_eq!(h.count("Degraded"), 0);
     h.exit(2, cofferdam_pipeline_core::Exit::Unknown, &[]);
     assert_eq!(h.count("Degraded"), 1, "{:#?}", h.log);
+}
+
+#[test]
+fn no_deadline_is_told_for_a_restart_that_nobody_waits_for() {
+    let mut h = Harness::with_one_worker(1);
+    h.exit(1, Exit::Code(1), &[]);
+    h.exit(2, Exit::Code(1), &[]);
+    assert!(h.supervisor.next_deadline() > Some(h.now));
+    h.control(Control::Pause);
+    assert_eq!(h.supervisor.next_deadline(), None);
+}
+
+#[test]
+fn not_more_idle_workers_leave_than_there_are_above_the_capacity() {
+    let mut h = Harness::new(policy(4));
+    h.feed(1);
+    (1..=3).for_each(|worker| drop(h.ready(worker)));
+    h.reply(1, 1, 0, 1);
+    for worker in 4..=9 {
+        h.wait(2 * SECOND);
+        h.exit(worker, Exit::StartFailed("no memory".into()), &[]);
+    }
+    h.wait(10 * SECOND);
+    assert_eq!((h.count("Degraded"), h.count("stop")), (1, 1), "{:#?}", h.log);
+    assert_eq!(h.supervisor.counters().workers_ready, 2);
+}
+
+#[test]
+fn left_with_threads_an_item_that_a_host_died_with_stays_pending_and_the_others_run() {
+    let mut h = Harness::of(Supervisor::new(policy(1), true));
+    h.feed(1);
+    die_at_start(&mut h, &spawn_failed(), 6);
+    assert_eq!(h.count("use threads"), 1);
+    let priors = [
+        Prior { index: ItemIndex(1), host_deaths: 1, ..Prior::default() },
+        Prior { index: ItemIndex(2), failures: 1, ..Prior::default() },
+    ];
+    h.feed_known(2, &priors);
+    h.step(Input::SourceEnded);
+    h.wait(5 * SECOND);
+    h.ready(7);
+    let mut leases: Vec<_> = h.log.iter().filter(|line| line.starts_with("assign")).collect();
+    leases.sort();
+    assert_eq!(leases, ["assign w7 l1 2..3 #2", "assign w7 l2 0..1 #1"]);
+}
+
+#[test]
+fn a_worker_that_leaves_has_its_deadline_also_when_its_last_result_has_come() {
+    let mut h = Harness::with_one_worker(2);
+    h.control(Control::Cancel);
+    h.reply(1, 1, 0, 1);
+    h.reply(1, 2, 0, 1);
+    assert_eq!(h.supervisor.counters().workers_ready, 0);
+    assert_eq!(h.wait(5 * SECOND), ["kill w1 Cancelled"]);
+}
+
+#[test]
+fn an_item_of_a_worker_is_found_at_its_position_in_the_chunk() {
+    let mut h = Harness::with_one_worker(9);
+    h.work_off(1, 2, SECOND / 10_000);
+    assert_eq!(h.lease_lens(), [1, 1, 4, 2]);
+    let position = |lease, offset| {
+        h.supervisor.item_at(WorkerId(1), LeaseId(lease), offset).map(|(_, position)| position)
+    };
+    assert_eq!((position(3, 1), position(4, 1), position(4, 2)), (Some(3), Some(7), None));
 }
