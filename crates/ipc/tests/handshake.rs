@@ -170,3 +170,8 @@ fn a_program_that_prints_a_line_instead_is_told_apart_at_once() {
 fn a_token_does_not_show_in_debug_output() {
     assert_eq!(format!("{:?}", Token([0xab; 16])), "Token(..)");
 }
+
+#[test]
+fn a_build_id_is_shown_as_its_hexadecimal_digits() {
+    assert_eq!(format!("{:?}", BuildId([0x0f; 32])), "0f".repeat(32));
+}
