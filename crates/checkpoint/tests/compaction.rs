@@ -142,6 +142,26 @@ fn what_later_outcomes_superseded_goes_and_all_else_stays() {
     check(&open_store(&without_snapshots(&disk)).unwrap(), &without_snapshots(&disk), &current);
 }
 
+#[test]
+fn one_sealed_segment_is_compacted_too_and_blobs_that_nobody_names_go() {
+    let disk = SimDisk::new();
+    let mut current = Current::new();
+    let job = open_store(&disk).unwrap().create_job(JOB, &spec(Keying::Keyed)).unwrap();
+    commit(&job, &mut current, 0..30, 1);
+    job.put_blob(b"its outcome never came").unwrap();
+    job.snapshot().unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+    let job = open_store(&disk).unwrap().open_job(JOB).unwrap();
+    for keys in [0..20, 20..28] {
+        commit(&job, &mut current, keys, 2);
+        job.snapshot().unwrap();
+    }
+    assert_eq!((files(&disk, "seg-0").len(), blobs(&disk)), (2, 1));
+    let report = job.compact().unwrap();
+    assert_eq!((report.outcomes, report.segments, report.blobs), (28, 0, 1));
+    assert_eq!(job.outcomes(0).map(Result::unwrap).count(), current.len());
+}
+
 fn compact_until(at: u64) -> (SimDisk, Current, bool) {
     let disk = SimDisk::new();
     let (job, current) = redone_job(&disk);

@@ -432,6 +432,18 @@ mod tests {
     }
 
     #[test]
+    fn outputs_without_a_byte_and_outcomes_of_every_kind_come_back() {
+        let mut body = Vec::new();
+        put_completed_run(&mut body, 7, 2, 1, &[0, 0]);
+        let run = Record::CompletedRun { first: 7, count: 2, attempts: 1, step: 0, entries: &[0, 0] };
+        assert_eq!(records(&body).collect::<Vec<_>>(), [Ok(run)]);
+        use OutcomeKind::{Cancelled, Completed, Failed, Quarantined};
+        for kind in [Completed, Failed, Quarantined, Cancelled] {
+            assert_eq!(read_outcome_kind(outcome_code(kind)), Ok(kind));
+        }
+    }
+
+    #[test]
     fn a_record_costs_at_most_12_bytes_in_a_group_and_40_alone() {
         let mut body = Vec::new();
         put_completed(&mut body, Item { key: KeyRef::Bytes(&[b'k'; 60]), fingerprint: None }, 1, &[0; 200]);

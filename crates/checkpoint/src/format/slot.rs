@@ -124,4 +124,15 @@ mod tests {
         assert_eq!(KIND.best(&bytes), Best::None);
         assert_eq!(KIND.best(&[]), Best::None);
     }
+
+    #[test]
+    fn a_slot_that_is_longer_than_its_room_is_none() {
+        let room = KIND.room - HEADER_LEN;
+        let larger = SlotKind { room: 128, ..KIND };
+        for (len, is_found) in [(room, true), (room + 1, false)] {
+            let mut bytes = larger.encode(2, &vec![7; len]);
+            bytes.resize(128, 0);
+            assert_eq!(matches!(KIND.best(&bytes), Best::Found(_)), is_found, "{len} bytes");
+        }
+    }
 }

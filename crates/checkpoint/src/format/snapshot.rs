@@ -297,6 +297,7 @@ mod tests {
         for cut in 1..bytes.len() {
             others(&bytes[..cut]).for_each(drop);
         }
+        assert_eq!(others(&[KIND_NOTE, 3, 0, 0, 0, 0]).collect::<Vec<_>>(), [Err(Malformed)], "neither is 3");
     }
 
     #[test]

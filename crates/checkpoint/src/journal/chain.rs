@@ -108,5 +108,9 @@ mod tests {
         chain.push(&header(3, 1, 9000, 11));
         assert_eq!(chain.links.iter().map(|link| link.seq).collect::<Vec<_>>(), [1, 3]);
         assert_eq!((chain.version, chain.readable_end(1)), (3, FRAMES_START));
+        // Both become one.
+        chain.replace(0..2, &header(3, 0, 0, 1));
+        assert_eq!(chain.links.iter().map(|link| link.seq).collect::<Vec<_>>(), [3]);
+        assert_eq!(chain.version, 4, "each change has a number of its own");
     }
 }

@@ -110,7 +110,11 @@ impl Journal {
     }
 
     /// Writes what counts of all links but the last, which follows them, and syncs it; whether outcomes with blobs were left out.
-    fn write_compacted(&self, links: &[Link], bound: u64) -> Result<(SegmentHeader, bool), StoreError> {
+    pub(super) fn write_compacted(
+        &self,
+        links: &[Link],
+        bound: u64,
+    ) -> Result<(SegmentHeader, bool), StoreError> {
         let (next, old) = links.split_last().expect("what is sealed has a successor");
         let (first, last) = (self.header_of(old[0].seq)?, self.header_of(old[old.len() - 1].seq)?);
         let sealed = self.header_of(next.seq)?.prev;
@@ -124,11 +128,8 @@ impl Journal {
         };
         let path = self.dir.join(UNFINISHED);
         let failed = |op, error| StoreError::io(op, &path, error);
-        match self.disk.remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("remove", error)),
-        }
+        // If it is there and cannot be removed, creating it fails.
+        let _ = self.disk.remove_file(&path);
         let file: Arc<dyn DiskFile> =
             Arc::from(self.disk.open(&path, OpenMode::CreateNew).map_err(|error| failed("create", error))?);
         let mut writer = self.writer(header, &path, &file, bound)?;
@@ -179,7 +180,7 @@ impl Journal {
     }
 
     /// Gives the finished file its name, beside readers and commits, and removes what it holds.
-    fn take_place(&self, header: &SegmentHeader, first_seq: u64) -> Result<(), StoreError> {
+    pub(super) fn take_place(&self, header: &SegmentHeader, first_seq: u64) -> Result<(), StoreError> {
         let path = self.dir.join(file_name(header.seq));
         if has_bug("segments go before the compacted one that holds them is there") {
             merge::remove_absorbed(self.disk.as_ref(), &self.dir, &[Link::new(header)]);
@@ -360,3 +361,7 @@ fn damaged(path: &Path, at: u64) -> StoreError {
         std::io::Error::other(format!("what was written does not read back up to {at}")),
     )
 }
+
+#[cfg(test)]
+#[path = "compact_test.rs"]
+mod tests;

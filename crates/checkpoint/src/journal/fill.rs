@@ -224,6 +224,7 @@ mod tests {
         let (passed, is_passed) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(|| {
+                filler.before_append(FRAMES_START + 99, Reserve::Kept).unwrap();
                 filler.before_append(FRAMES_START + 100, Reserve::Kept).unwrap();
                 passed.send(filler.lock().written_end).unwrap();
                 filler.before_append(FRAMES_START + 101, Reserve::Kept).unwrap();
@@ -235,6 +236,30 @@ mod tests {
             filler.changed.notify_all();
             assert_eq!((first, between), (Ok(FRAMES_START + 100), FRAMES_START + 100));
             assert_eq!(is_passed.recv_timeout(Duration::from_secs(60)), Ok(FRAMES_START + 101));
+        });
+    }
+
+    #[test]
+    fn the_filling_thread_fills_whenever_a_step_is_due_until_it_is_told_to_end() {
+        let filler = filler(&Arc::new(TestFile::default()), 4096);
+        let deadline = crate::clock::now() + Duration::from_secs(60);
+        let until_filled = |end: u64| {
+            while filler.lock().filled_end < end {
+                assert!(crate::clock::now() < deadline, "nothing is filled");
+                std::thread::yield_now();
+            }
+        };
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| filler.run().is_ok());
+            until_filled(FRAMES_START + 4096);
+            filler.before_append(FRAMES_START + 4096, Reserve::Kept).unwrap();
+            until_filled(FRAMES_START + 8192);
+            filler.end();
+            while !thread.is_finished() {
+                assert!(crate::clock::now() < deadline, "it does not end");
+                std::thread::yield_now();
+            }
+            assert!(thread.join().unwrap());
         });
     }
 }

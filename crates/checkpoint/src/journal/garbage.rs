@@ -122,6 +122,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::inside_test::{commit_key, fill_keys, keyed_job, rotate};
 
     fn held(bytes: u64, outcomes: u64, live: u64) -> Held {
         Held { bytes, outcomes, live }
@@ -150,5 +151,41 @@ mod tests {
         let full = held(SEGMENT_LEN_MAX, 10, 4);
         assert_eq!(worst_stretch(&[full; 9], Effort::Worthwhile), Some(0..2));
         assert_eq!(worst_stretch(&[], Effort::All), None);
+    }
+
+    #[test]
+    fn a_segment_that_takes_the_place_of_others_is_not_for_nothing() {
+        const FIXED: u64 = FRAMES_START;
+        assert_eq!(worst_stretch(&[held(FIXED, 10, 0)], Effort::Worthwhile), None);
+        assert_eq!(worst_stretch(&[held(FIXED + 1, 10, 0)], Effort::Worthwhile), Some(0..1));
+        assert_eq!(worst_stretch(&[held(60, 0, 0)], Effort::All), None, "no outcome would go");
+    }
+
+    #[test]
+    fn a_stretch_may_be_as_long_as_its_bounds_and_no_longer() {
+        let half = held(SEGMENT_LEN_MAX, 2, 1);
+        assert_eq!(worst_stretch(&[half; 3], Effort::All), Some(0..2), "one whole segment stays");
+        let garbage = held(COMPACT_BYTES_MAX / 2, 2, 0);
+        assert_eq!(worst_stretch(&[garbage; 3], Effort::All), Some(0..2));
+    }
+
+    #[test]
+    fn what_sealed_segments_hold_is_counted() {
+        let (_dir, job) = keyed_job();
+        fill_keys(&job, 1);
+        rotate(&job);
+        fill_keys(&job, 2);
+        commit_key(&job, "a", 1, b"output");
+        rotate(&job);
+        commit_key(&job, "a", 2, b"output");
+        let journal = &job.journal;
+        let links = || lock(&journal.chain).links.clone();
+        let bytes = |position: usize| links()[position].end - FRAMES_START;
+        assert_eq!(journal.held(&links(), 2).unwrap(), [held(bytes(0), 5, 0), held(bytes(1), 6, 5)]);
+
+        let (header, _) = journal.write_compacted(&links(), u64::MAX).unwrap();
+        journal.take_place(&header, 1).unwrap();
+        assert_eq!(links().iter().map(|link| link.seq).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(journal.held(&links(), 1).unwrap(), [held(bytes(0), 5, 5)], "six were left out");
     }
 }

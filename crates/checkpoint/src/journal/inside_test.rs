@@ -7,7 +7,7 @@ use super::lead::lock;
 use crate::batch::Batch;
 use crate::format::snapshot::{FOOTER_LEN, Footer, SUM_LEN, file_name};
 use crate::{CommitEvent, Durability, JobSpec, JobStore, KeyRef, Store, StoreOptions, clock};
-use cofferdam_pipeline_core::{Keying, push_entry_len};
+use cofferdam_pipeline_core::{Fingerprint, Keying, push_entry_len};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -41,15 +41,19 @@ fn job_with(durability: Durability) -> (TempDir, JobStore) {
 
 fn job_of(store: &dyn Fn(&Path) -> Store) -> (TempDir, JobStore) {
     let dir = tempfile::tempdir().unwrap();
-    let spec = JobSpec {
-        processor: "facts".into(),
-        version: 1,
-        codec: 1,
-        keying: Keying::Dense,
-        config: Vec::new(),
-    };
-    let job = store(&dir.path().join("store")).create_job(JOB, &spec).unwrap();
+    let job = store(&dir.path().join("store")).create_job(JOB, &spec(Keying::Dense)).unwrap();
     (dir, job)
+}
+
+pub(super) fn keyed_job() -> (TempDir, JobStore) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir.path().join("store"), Durability::Process);
+    let job = store.create_job(JOB, &spec(Keying::Keyed)).unwrap();
+    (dir, job)
+}
+
+fn spec(keying: Keying) -> JobSpec {
+    JobSpec { processor: "facts".into(), version: 1, codec: 1, keying, config: Vec::new() }
 }
 
 fn outputs(output: &[u8]) -> Vec<u8> {
@@ -61,6 +65,16 @@ fn outputs(output: &[u8]) -> Vec<u8> {
 
 fn commit(job: &JobStore, ordinal: u64, output: &[u8]) {
     job.commit(Batch::completed_dense(ordinal, 1, 1, &outputs(output)).unwrap()).unwrap();
+}
+
+pub(super) fn commit_key(job: &JobStore, key: &str, input: u8, output: &[u8]) {
+    let item = (key.as_bytes(), Some(Fingerprint([input; 16])));
+    job.commit(Batch::completed_keyed([item], 1, &outputs(output)).unwrap()).unwrap();
+}
+
+/// So much that the next segment does not take this one in; after the next time, none of it counts.
+pub(super) fn fill_keys(job: &JobStore, input: u8) {
+    (0..5).for_each(|part| commit_key(job, &format!("large {part}"), input, &[7; 1 << 20]));
 }
 
 /// Opens what is there now, as after the death of whoever has `job` open.
@@ -82,7 +96,7 @@ fn after_death(dir: &TempDir, job: &JobStore) -> JobStore {
     store(&root, Durability::Process).open_job(JOB).unwrap()
 }
 
-fn rotate(job: &JobStore) {
+pub(super) fn rotate(job: &JobStore) {
     job.journal.rotate(&mut lock(&job.journal.tip)).unwrap();
 }
 

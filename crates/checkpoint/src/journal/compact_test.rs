@@ -1,0 +1,109 @@
+//! What compaction writes, frame by frame.
+
+use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, FrameKey, HEADER_LEN, TYPE_MARK, TYPE_RECORDS};
+use crate::format::record::{Record, put_dropped, records};
+use crate::format::segment::{FRAMES_START, SegmentHeader};
+use crate::journal::append::FrameKind;
+use crate::journal::chain::Link;
+use crate::journal::inside_test::{commit_key, fill_keys, keyed_job, rotate};
+use crate::journal::lead::lock;
+use crate::journal::rewrite::Tail;
+use crate::{JobStore, KeyRef, Note};
+use cofferdam_pipeline_core::{Identities, KeyTable};
+
+fn chain(job: &JobStore) -> Vec<Link> {
+    lock(&job.journal.chain).links.clone()
+}
+
+fn append(job: &JobStore, kind: FrameKind, body: &[u8]) {
+    let mut frame = vec![0; HEADER_LEN];
+    frame.extend_from_slice(body);
+    lock(&job.journal.tip).appender.append(kind, &mut frame).unwrap();
+}
+
+/// The frames of the segment that was written: type, flags, outcomes, and the records in short.
+fn frames(job: &JobStore, header: &SegmentHeader) -> Vec<(u8, u8, u32, Vec<String>)> {
+    let tail = Tail {
+        path: job.journal.dir.join("seg-unfinished"),
+        key: FrameKey::new(header.salt, header.epoch, header.seq),
+        from: FRAMES_START,
+        to: header.compacted.unwrap().end,
+    };
+    let mut frames = Vec::new();
+    let take = |frame: &crate::journal::reader::Frame<'_>| {
+        let is_records = frame.header.kind == TYPE_RECORDS;
+        let body = if is_records { frame.body } else { &[] };
+        let shown = records(body).map(|record| shown(&record.unwrap())).collect();
+        frames.push((frame.header.kind, frame.header.flags, frame.header.count, shown));
+        Ok(())
+    };
+    tail.each(job.journal.disk.as_ref(), take).unwrap();
+    frames
+}
+
+fn shown(record: &Record<'_>) -> String {
+    match record {
+        Record::Dropped { count } => format!("{count} dropped"),
+        Record::Completed { item, .. } => format!("{:?}", item.key),
+        Record::SavedState { state, .. } => format!("state {state:?}"),
+        Record::LeaseStarted { lease, .. } => format!("lease {lease}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_compacted_segment_holds_what_counts_in_its_order_and_how_much_was_between() {
+    let (_dir, job) = keyed_job();
+    fill_keys(&job, 1);
+    rotate(&job);
+    fill_keys(&job, 2);
+    let mut keys = KeyTable::default();
+    ["a", "b"].into_iter().for_each(|key| keys.push(key.as_bytes(), None));
+    let keys = Identities::Keys(keys);
+    job.lease_started(1, 1, &keys, 0..2).unwrap();
+    job.lease_started(1, 2, &keys, 0..1).unwrap();
+    for page in 1..=2 {
+        job.save_state(KeyRef::Bytes(b"c"), None, vec![page].into()).unwrap();
+    }
+    job.note(KeyRef::Bytes(b"a"), Note { crashes: 1, ..Note::default() }).unwrap();
+    commit_key(&job, "a", 1, b"output");
+    append(&job, FrameKind { kind: 9, flags: FLAG_SKIPPABLE | FLAG_COMMIT, count: 0 }, b"of a later version");
+    commit_key(&job, "d", 2, b"output");
+    rotate(&job);
+    fill_keys(&job, 3);
+    rotate(&job);
+    fill_keys(&job, 4);
+    let links = chain(&job);
+    assert_eq!(links.iter().map(|link| link.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+
+    let (header, drops_blobs) = job.journal.write_compacted(&links[1..], u64::MAX).unwrap();
+    let last = job.journal.header_of(3).unwrap();
+    assert_eq!((header.seq, header.prev.seq, header.absorbs), (3, 1, 1));
+    assert_ne!(header.salt, last.salt, "frames of the one are none of the other");
+    assert!(!drops_blobs);
+    assert_eq!(header.compacted.unwrap().dropped, 10);
+    let kept = ["5 dropped", "lease 1", "state [2]", "Bytes([97])"];
+    let expected = [
+        (TYPE_MARK, FLAG_COMMIT, 0, vec![]),
+        (TYPE_RECORDS, 0, 6, kept.map(String::from).to_vec()),
+        (9, FLAG_SKIPPABLE, 0, vec![]),
+        (TYPE_RECORDS, 0, 6, ["Bytes([100])", "5 dropped"].map(String::from).to_vec()),
+    ];
+    assert_eq!(frames(&job, &header), expected);
+}
+
+#[test]
+fn a_frame_never_speaks_of_more_outcomes_than_it_can_count() {
+    let (_dir, job) = keyed_job();
+    fill_keys(&job, 5);
+    for count in [u32::MAX - 1, 1, 1] {
+        let mut body = Vec::new();
+        put_dropped(&mut body, count);
+        append(&job, FrameKind { kind: TYPE_RECORDS, flags: 0, count }, &body);
+    }
+    rotate(&job);
+    let (header, _) = job.journal.write_compacted(&chain(&job), 0).unwrap();
+    let frames = frames(&job, &header);
+    let counts: Vec<_> = frames.iter().map(|(_, _, count, _)| *count).filter(|count| *count > 0).collect();
+    assert_eq!(counts, [1, 1, 1, 1, 1, u32::MAX, 1]);
+}
