@@ -3,7 +3,7 @@
 
 mod support;
 
-use cofferdam_checkpoint::{Durability, JobState, JobStore, Store, StoreOptions};
+use cofferdam_checkpoint::{Durability, FillAhead, JobState, JobStore, Store, StoreOptions};
 use cofferdam_pipeline_core::Keying;
 use cofferdam_testkit::SimDisk;
 use std::collections::BTreeMap;
@@ -101,4 +101,18 @@ fn a_pause_is_long_enough_for_what_is_to_be_synced_in_time() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(job.sync_stats().share() <= 1.0);
+}
+
+#[test]
+fn the_first_commit_starts_the_thread_that_fills_the_segment_ahead() {
+    let disk = SimDisk::new();
+    let ahead = StoreOptions { fill_ahead: FillAhead::Background, ..options(&disk) };
+    let job = Store::open(Path::new("store"), ahead).unwrap().create_job(JOB, &spec(Keying::Dense)).unwrap();
+    Model { is_created: true, ..Model::default() }.commit_run(&job, 0, 2).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let segment = disk.files().into_iter().find(|path| path.to_string_lossy().contains("seg-")).unwrap();
+    while disk.peek(&segment).unwrap().len() < 256 << 10 {
+        assert!(Instant::now() < deadline, "nothing is filled");
+        std::thread::yield_now();
+    }
 }

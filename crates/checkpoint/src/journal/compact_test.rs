@@ -2,16 +2,16 @@
 
 use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, FrameKey, HEADER_LEN, TYPE_MARK, TYPE_RECORDS};
 use crate::format::record::{Record, put_dropped, records};
-use crate::format::segment::{FRAMES_START, SegmentHeader};
+use crate::format::segment::{COPY_OFFSETS, FRAMES_START, SegmentHeader, file_name};
 use crate::journal::append::FrameKind;
 use crate::journal::chain::Link;
-use crate::journal::inside_test::{commit_key, fill_keys, keyed_job, rotate};
+use crate::journal::inside_test::{commit_key, fill_keys, keyed_job, rotate, try_after_death};
 use crate::journal::lead::lock;
 use crate::journal::rewrite::Tail;
 use crate::{JobStore, KeyRef, Note};
 use cofferdam_pipeline_core::{Identities, KeyTable};
 
-fn chain(job: &JobStore) -> Vec<Link> {
+fn chain_of(job: &JobStore) -> Vec<Link> {
     lock(&job.journal.chain).links.clone()
 }
 
@@ -73,7 +73,7 @@ fn a_compacted_segment_holds_what_counts_in_its_order_and_how_much_was_between()
     fill_keys(&job, 3);
     rotate(&job);
     fill_keys(&job, 4);
-    let links = chain(&job);
+    let links = chain_of(&job);
     assert_eq!(links.iter().map(|link| link.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
 
     let (header, drops_blobs) = job.journal.write_compacted(&links[1..], u64::MAX).unwrap();
@@ -102,8 +102,30 @@ fn a_frame_never_speaks_of_more_outcomes_than_it_can_count() {
         append(&job, FrameKind { kind: TYPE_RECORDS, flags: 0, count }, &body);
     }
     rotate(&job);
-    let (header, _) = job.journal.write_compacted(&chain(&job), 0).unwrap();
+    let (header, _) = job.journal.write_compacted(&chain_of(&job), 0).unwrap();
     let frames = frames(&job, &header);
     let counts: Vec<_> = frames.iter().map(|(_, _, count, _)| *count).filter(|count| *count > 0).collect();
     assert_eq!(counts, [1, 1, 1, 1, 1, u32::MAX, 1]);
+}
+
+#[test]
+fn a_compacted_segment_that_does_not_end_as_it_says_is_corrupt() {
+    for (end, chain, is_whole) in [(0, 0, true), (0, 1, false), (1, 0, false)] {
+        let (dir, job) = keyed_job();
+        fill_keys(&job, 1);
+        rotate(&job);
+        fill_keys(&job, 2);
+        let (mut header, _) = job.journal.write_compacted(&chain_of(&job), u64::MAX).unwrap();
+        job.journal.take_place(&header, 1).unwrap();
+        let compacted = header.compacted.as_mut().unwrap();
+        (compacted.end, compacted.chain) = (compacted.end + end, compacted.chain ^ chain);
+        let path = job.journal.dir.join(file_name(header.seq));
+        let mut content = std::fs::read(&path).unwrap();
+        for (copy, offset) in COPY_OFFSETS.into_iter().enumerate() {
+            let bytes = header.encode(copy as u16);
+            content[offset as usize..offset as usize + bytes.len()].copy_from_slice(&bytes);
+        }
+        std::fs::write(&path, content).unwrap();
+        assert_eq!(try_after_death(&dir, &job).is_ok(), is_whole, "{end} {chain}");
+    }
 }

@@ -1,12 +1,14 @@
 //! What shows only inside the journal: full segments without filling them, how much is left to read, and snapshots that
 //! are intact and belong elsewhere.
 
+use super::append::FrameKind;
 use super::fill::FillAhead;
 use super::group::State;
 use super::lead::lock;
 use crate::batch::Batch;
+use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, HEADER_LEN};
 use crate::format::snapshot::{FOOTER_LEN, Footer, SUM_LEN, file_name};
-use crate::{CommitEvent, Durability, JobSpec, JobStore, KeyRef, Store, StoreOptions, clock};
+use crate::{CommitEvent, Durability, JobSpec, JobStore, KeyRef, Store, StoreError, StoreOptions, clock};
 use cofferdam_pipeline_core::{Fingerprint, Keying, push_entry_len};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,7 +33,7 @@ fn options(durability: Durability) -> StoreOptions {
     }
 }
 
-fn job() -> (TempDir, JobStore) {
+pub(super) fn job() -> (TempDir, JobStore) {
     job_with(Durability::Process)
 }
 
@@ -63,7 +65,7 @@ fn outputs(output: &[u8]) -> Vec<u8> {
     outputs
 }
 
-fn commit(job: &JobStore, ordinal: u64, output: &[u8]) {
+pub(super) fn commit(job: &JobStore, ordinal: u64, output: &[u8]) {
     job.commit(Batch::completed_dense(ordinal, 1, 1, &outputs(output)).unwrap()).unwrap();
 }
 
@@ -78,7 +80,11 @@ pub(super) fn fill_keys(job: &JobStore, input: u8) {
 }
 
 /// Opens what is there now, as after the death of whoever has `job` open.
-fn after_death(dir: &TempDir, job: &JobStore) -> JobStore {
+pub(super) fn after_death(dir: &TempDir, job: &JobStore) -> JobStore {
+    try_after_death(dir, job).unwrap()
+}
+
+pub(super) fn try_after_death(dir: &TempDir, job: &JobStore) -> Result<JobStore, StoreError> {
     let root = dir.path().join("copy");
     let jobs = root.join(job.journal.dir.strip_prefix(dir.path().join("store")).unwrap());
     for part in ["", "blobs", "staging"] {
@@ -93,14 +99,14 @@ fn after_death(dir: &TempDir, job: &JobStore) -> JobStore {
     };
     copy(dir.path().join("store"), &root);
     copy(job.journal.dir.clone(), &jobs);
-    store(&root, Durability::Process).open_job(JOB).unwrap()
+    store(&root, Durability::Process).open_job(JOB)
 }
 
 pub(super) fn rotate(job: &JobStore) {
     job.journal.rotate(&mut lock(&job.journal.tip)).unwrap();
 }
 
-fn links(job: &JobStore) -> Vec<u64> {
+pub(super) fn links(job: &JobStore) -> Vec<u64> {
     lock(&job.journal.chain).links.iter().map(|link| link.seq).collect()
 }
 
@@ -137,6 +143,11 @@ fn a_full_segment_of_saved_states_is_taken_in_and_head_names_no_snapshot_that_be
     assert_eq!((report.snapshot, report.unusable_snapshots), (None, vec![]));
     assert_eq!(again.saved_state(KeyRef::Ordinal(9), None).as_deref(), Some(&[5; 1 << 20][..]));
     assert_eq!(again.counts().completed, 1);
+    // What follows it holds nothing of others.
+    (1..6).for_each(|ordinal| commit(&job, ordinal, &[7; 1 << 20]));
+    rotate(&job);
+    assert_eq!((links(&job), lock(&job.journal.tip).appender.header.absorbs), (vec![3, 4], 0));
+    assert_eq!(job.outcomes(0).map(Result::unwrap).count(), 6);
 }
 
 #[test]
@@ -163,11 +174,12 @@ fn an_opening_knows_how_much_it_had_to_read() {
 
 #[test]
 fn an_intact_snapshot_of_another_store_job_or_place_in_it_is_not_used() {
-    let foreign: [fn(&mut Footer); 4] = [
+    let foreign: [fn(&mut Footer); 5] = [
         |footer| footer.store[0] ^= 1,
         |footer| footer.job[15] ^= 1,
         |footer| footer.lsn += 1,
         |footer| footer.place.end += 1 << 40,
+        |footer| footer.place.salt ^= 1,
     ];
     let change = |change: fn(&mut Footer)| {
         let (dir, job) = job();
@@ -274,5 +286,73 @@ fn a_commit_in_a_pause_is_followed_by_its_mark() {
         until(|state| state.is_asleep);
         commit(&job, ordinal, b"output");
         until(|state| !state.is_unmarked);
+    }
+}
+
+#[test]
+fn the_journals_thread_is_woken_for_what_was_submitted_while_a_caller_wrote() {
+    let marks = StoreOptions { idle_mark: Duration::from_secs(3600), ..options(Durability::Process) };
+    let (_dir, job) = job_of(&|root| Store::open(root, marks.clone()).unwrap());
+    let deadline = clock::now() + Duration::from_secs(60);
+    let until = |what: &dyn Fn(&State) -> bool| {
+        while !what(&lock(&job.journal.state)) {
+            assert!(clock::now() < deadline, "nothing happens");
+            std::thread::yield_now();
+        }
+    };
+    commit(&job, 0, b"output");
+    std::thread::scope(|scope| {
+        let tip = lock(&job.journal.tip);
+        scope.spawn(|| commit(&job, 1, b"output"));
+        until(&|state| state.is_led);
+        let ticket = job.submit(Batch::completed_dense(2, 1, 1, &outputs(b"output")).unwrap()).unwrap();
+        // It looks, finds that somebody writes, and waits for an hour.
+        (0..10_000).for_each(|_| std::thread::yield_now());
+        drop(tip);
+        until(&|state| state.durable_ticket >= ticket);
+    });
+}
+
+#[test]
+fn a_failure_outside_of_a_group_is_told_no_snapshot_is_written_after_it_and_tickets_go_on() {
+    let (_dir, job) = job();
+    let (told, is_told) = std::sync::mpsc::channel();
+    job.on_commit(move |event| drop(told.send(event)));
+    let submit = |n| job.submit(Batch::completed_dense(n, 1, 1, &outputs(b"output")).unwrap()).unwrap();
+    let ticket = submit(0);
+    commit(&job, 1, b"output");
+    job.journal.fail(StoreError::Indeterminate);
+    assert!(is_told.iter().any(|event| matches!(event, CommitEvent::Failed(_))));
+    assert!(matches!(job.snapshot(), Err(StoreError::Indeterminate)));
+    assert!(job.reopen().unwrap().renewed);
+    assert_eq!(submit(2), ticket + 2);
+}
+
+#[test]
+fn head_follows_a_commit_when_it_is_five_seconds_old() {
+    let (_dir, job) = job();
+    let told = || lock(&job.journal.head).head.durable_lsn;
+    commit(&job, 0, b"output");
+    assert_eq!(told(), 0);
+    let long_ago = clock::now().checked_sub(crate::limits::HEAD_INTERVAL_BUSY).unwrap();
+    lock(&job.journal.state).last_head = long_ago;
+    commit(&job, 1, b"output");
+    assert_eq!(told(), 2);
+}
+
+#[test]
+fn a_frame_of_a_later_version_is_passed_over_if_it_says_so_and_refused_otherwise() {
+    for flags in [FLAG_SKIPPABLE, FLAG_COMMIT] {
+        let (dir, job) = job();
+        commit(&job, 0, b"output");
+        let mut frame = vec![7; HEADER_LEN + 20];
+        lock(&job.journal.tip).appender.append(FrameKind { kind: 9, flags, count: 0 }, &mut frame).unwrap();
+        commit(&job, 1, b"output");
+        job.journal.write_mark().unwrap();
+        match try_after_death(&dir, &job) {
+            Ok(again) => assert_eq!((again.counts().completed, flags), (2, FLAG_SKIPPABLE)),
+            Err(StoreError::NewerVersion { found, .. }) => assert_eq!((found, flags), (9, FLAG_COMMIT)),
+            Err(other) => panic!("{other:?}"),
+        }
     }
 }

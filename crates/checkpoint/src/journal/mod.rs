@@ -26,4 +26,6 @@ pub(crate) mod writer;
 #[cfg(test)]
 mod inside_test;
 #[cfg(test)]
+mod lengths_test;
+#[cfg(test)]
 pub(crate) mod test_file;

@@ -253,4 +253,15 @@ mod tests {
             assert!(!reader.resync().unwrap(), "there is nothing behind it");
         }
     }
+
+    #[test]
+    fn a_header_alone_at_the_end_says_how_far_all_was_durable() {
+        let (mut reader, header) = reader(START + 100);
+        reader.set_end(START + 100 + HEADER_LEN as u64);
+        assert_eq!(reader.judge_rest().unwrap().claimed_end, START + 100);
+        assert!(!reader.resync().unwrap(), "it is no frame");
+        assert_eq!(reader.peek_header().unwrap(), None, "and nothing is here");
+        reader.set_end(START + 100 + header.frame_len());
+        assert!(reader.resync().unwrap());
+    }
 }
