@@ -83,13 +83,13 @@ fn a_job_goes_on_when_there_is_more_room_than_it_stopped_with() {
     let (job, mut model) = begin(&disk, FillAhead::Inline);
     leave(&disk, 2 << 20);
     let next = commit_until_full(&job, &mut model, FIRST);
-    leave(&disk, RESERVE + (16 << 10));
+    leave(&disk, 2 * RESERVE - 1);
     let files = disk.files();
 
     no_space(job.reopen());
 
     assert_eq!(disk.files(), files, "a try leaves nothing");
-    leave(&disk, 3 * RESERVE);
+    leave(&disk, 2 * RESERVE);
     job.reopen().unwrap();
     model.commit_run(&job, next, 100).unwrap();
     drop(job);

@@ -2,6 +2,7 @@
 //! are intact and belong elsewhere.
 
 use super::append::FrameKind;
+use super::create::begin_segment;
 use super::fill::FillAhead;
 use super::group::State;
 use super::lead::lock;
@@ -10,6 +11,7 @@ use super::rewrite::Tail;
 use crate::batch::Batch;
 use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, HEADER_LEN, TYPE_RECORDS};
 use crate::format::record::{Record, records};
+use crate::format::segment::{FRAMES_START, SegmentHeader};
 use crate::format::snapshot::{FOOTER_LEN, Footer, SUM_LEN, file_name};
 use crate::{CommitEvent, Durability, JobSpec, JobStore, KeyRef, Store, StoreError, StoreOptions, clock};
 use cofferdam_pipeline_core::{Fingerprint, Keying, push_entry_len};
@@ -390,4 +392,22 @@ fn a_frame_of_a_later_version_is_passed_over_if_it_says_so_and_refused_otherwise
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_segment_whose_first_frame_is_torn_never_began() {
+    let (dir, job) = job();
+    commit(&job, 0, b"output");
+    job.journal.write_mark().unwrap();
+    let header = {
+        let tip = lock(&job.journal.tip);
+        SegmentHeader { seq: 2, prev: tip.appender.pin(), ..tip.appender.header }
+    };
+    let (appender, _) =
+        begin_segment(&job.journal.disk, &job.journal.dir, header, &[], FillAhead::Off).unwrap();
+    let mut content = std::fs::read(&appender.path).unwrap();
+    content[FRAMES_START as usize + HEADER_LEN] ^= 1;
+    std::fs::write(&appender.path, content).unwrap();
+    let again = after_death(&dir, &job);
+    assert_eq!((again.counts().completed, again.recovery().skipped_segments), (1, vec![2]));
 }

@@ -2,6 +2,7 @@
 
 use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, TYPE_MARK, TYPE_RECORDS};
 use crate::format::record::{LeaseItems, put_lease_started};
+use crate::format::segment::FRAMES_START;
 use crate::journal::append::FrameKind;
 use crate::journal::inside_test::{append, commit_key, frames_of, keyed_job, rotate};
 use crate::journal::lead::lock;
@@ -35,4 +36,5 @@ fn a_segment_takes_in_what_still_says_something_and_no_marks() {
         (TYPE_MARK, FLAG_COMMIT, 0, vec![]),
     ];
     assert_eq!(frames_of(&job, &tail), expected);
+    assert_eq!(tail.len(), lock(&job.journal.tip).appender.offset() - FRAMES_START);
 }
