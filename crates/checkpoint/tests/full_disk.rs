@@ -151,6 +151,20 @@ fn no_snapshot_is_written_into_the_reserve() {
     assert_eq!(job.snapshot().unwrap(), 1000);
 }
 
+#[test]
+fn no_set_of_ordinals_is_written_into_the_reserve() {
+    let disk = SimDisk::new();
+    let (job, _) = begin(&disk, FillAhead::Off);
+    // Far apart, so that each costs some bytes.
+    for n in 0..600 {
+        job.commit(Batch::completed_dense(n << 32, 1, 1, &entries(&[b"x"])).unwrap()).unwrap();
+    }
+    leave(&disk, RESERVE + (8 << 10));
+    no_space(job.snapshot());
+    leave(&disk, 2 * RESERVE);
+    assert_eq!(job.snapshot().unwrap(), 600);
+}
+
 /// Nobody tells of a quota, so a write is torn by it; and each try of going on comes to the same end.
 #[test]
 fn a_quota_is_found_by_a_write_and_loses_nothing() {

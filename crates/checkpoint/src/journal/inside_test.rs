@@ -197,6 +197,7 @@ fn an_opening_knows_how_much_it_had_to_read() {
     }
     let snapshot_at = end();
     job.snapshot().unwrap();
+    assert_eq!(job.journal.snapshots.behind(), 0);
     commit(&job, 5, &[7; 100]);
     let first = end() - snapshot_at;
     rotate(&job);
