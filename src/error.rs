@@ -23,6 +23,12 @@ pub enum AddError {
         /// How many may.
         max: usize,
     },
+    /// The item alone is more than is kept of all: give it to a job as an item of its source.
+    #[error("an item of more than {max} bytes cannot be added to a running job")]
+    TooLarge {
+        /// How many bytes of items are kept.
+        max: usize,
+    },
     /// The codec cannot carry the item.
     #[error("the item cannot be encoded: {0}")]
     Codec(String),

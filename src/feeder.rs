@@ -1,14 +1,15 @@
 //! Reads the source on a thread of its own and turns items into chunks, as far as the supervisor gives credit.
 
 use crate::inbox::Inbox;
+use crate::large_items::{IN_MEMORY_BYTES_MAX, Stager};
 use crate::plan::{self, DuplicateKey};
 use crate::suspects::Suspects;
 use cofferdam_checkpoint::{JobStore, KeyRef, Lookup};
-use cofferdam_ipc::Codec;
+use cofferdam_ipc::{Codec, CodecError};
 use cofferdam_pipeline_core::supervisor::{Input, Prior};
 use cofferdam_pipeline_core::{
     Chunk, ChunkBuilder, Evidence, Fingerprint, Identities, ItemIndex, ItemSource, Key, KeyTable, Keying,
-    SourceError, SourceItem,
+    SourceError, SourceItem, StagedItem,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A chunk is closed at this many wire bytes: several leases, so that cutting it into leases wastes little.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -34,6 +36,8 @@ pub(crate) struct Feed {
 
 struct FeedState {
     builder: ChunkBuilder,
+    /// A large item, which is a chunk of its own; the builder is empty then.
+    staged: Option<StagedItem>,
     identities: Identities,
     priors: Vec<Prior>,
     next_index: u64,
@@ -51,6 +55,7 @@ impl Feed {
     pub fn new(inbox: Arc<Inbox>, keying: Keying) -> Arc<Self> {
         let state = FeedState {
             builder: ChunkBuilder::default(),
+            staged: None,
             identities: empty(keying),
             priors: Vec::new(),
             next_index: 0,
@@ -84,12 +89,18 @@ impl Feed {
     }
 
     /// Appends an item; blocks while a full chunk waits for credit. `false` when nothing is wanted any more.
-    fn push(
+    fn push<E>(&self, append: impl FnOnce(&mut FeedState) -> Result<(), E>) -> Result<bool, E> {
+        self.push_when(|state| !state.is_full(), append)
+    }
+
+    /// The same, when what was appended before has gone as far as `can_append` says.
+    fn push_when<E>(
         &self,
-        append: impl FnOnce(&mut FeedState) -> Result<(), SourceError>,
-    ) -> Result<bool, SourceError> {
+        can_append: impl Fn(&FeedState) -> bool,
+        append: impl FnOnce(&mut FeedState) -> Result<(), E>,
+    ) -> Result<bool, E> {
         let mut state = self.lock();
-        while state.is_full() {
+        while !can_append(&state) {
             if state.closed {
                 return Ok(false);
             }
@@ -109,7 +120,7 @@ impl Feed {
     /// Delivers what is left.
     fn flush(&self) {
         let mut state = self.lock();
-        while state.builder.items() > 0 && !state.closed {
+        while state.items() > 0 && !state.closed {
             if state.credit == 0 {
                 state = self.credit_given.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else {
@@ -122,10 +133,19 @@ impl Feed {
     pub fn add(&self, key: &[u8], content: &[u8]) {
         let mut state = self.lock();
         if !state.closed {
+            if state.staged.is_some() {
+                self.deliver(&mut state);
+            }
             state.append_encoded(key, content, None);
             state.added += 1;
             self.deliver(&mut state);
         }
+    }
+
+    /// Waits; false when nothing is wanted any more.
+    pub fn wait_while_open(&self, time: Duration) -> bool {
+        let waited = self.credit_given.wait_timeout_while(self.lock(), time, |state| !state.closed);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
     /// Items that were added so far.
@@ -152,19 +172,36 @@ impl FeedState {
             Identities::Ordinals(_) => 0,
             Identities::Keys(table) => table.bytes_len(),
         };
-        self.builder.items() >= self.items_max
+        self.staged.is_some()
+            || self.builder.items() >= self.items_max
             || self.builder.bytes_len() >= CHUNK_BYTES
             || keys >= CHUNK_KEY_BYTES
     }
 
-    fn append<T: Serialize>(&mut self, codec: Codec, new: &Fresh<'_, T>) -> Result<(), SourceError> {
-        self.builder.push(|out| codec.encode(new.item, out)).map_err(SourceError::new)?;
+    /// Items that were not delivered.
+    fn items(&self) -> u32 {
+        self.builder.items() + u32::from(self.staged.is_some())
+    }
+
+    fn append<T: Serialize>(&mut self, codec: Codec, new: &Fresh<'_, T>) -> Result<(), CodecError> {
+        self.builder.push(|out| codec.encode_within(new.item, out, IN_MEMORY_BYTES_MAX))?;
+        self.identify(new);
+        Ok(())
+    }
+
+    fn append_staged<T>(&mut self, item: StagedItem, new: &Fresh<'_, T>) {
+        assert!(self.items() == 0, "it is a chunk of its own");
+        self.staged = Some(item);
+        self.identify(new);
+    }
+
+    /// Who the item is that was appended last.
+    fn identify<T>(&mut self, new: &Fresh<'_, T>) {
         self.note_prior(new.prior.clone());
         match (&mut self.identities, new.key) {
             (Identities::Keys(table), Some(key)) => table.push(key, new.fingerprint),
             (identities, _) => identities.push_ordinal(new.ordinal),
         }
-        Ok(())
     }
 
     /// An item with a key, as it travels.
@@ -187,7 +224,7 @@ impl FeedState {
     /// What is known against the item that was pushed last.
     fn note_prior(&mut self, prior: Option<Prior>) {
         if let Some(mut prior) = prior {
-            prior.index = ItemIndex(self.next_index + u64::from(self.builder.items()) - 1);
+            prior.index = ItemIndex(self.next_index + u64::from(self.items()) - 1);
             self.priors.push(prior);
         }
     }
@@ -198,9 +235,12 @@ impl FeedState {
             Identities::Keys(_) => Keying::Keyed,
         };
         let first = ItemIndex(self.next_index);
-        let items = self.builder.items();
+        let items = self.items();
         let identities = std::mem::replace(&mut self.identities, empty(keying));
-        let chunk = self.builder.finish(first, identities)?;
+        let chunk = match self.staged.take() {
+            Some(item) => Chunk::of_staged(first, item, identities),
+            None => self.builder.finish(first, identities)?,
+        };
         self.next_index += u64::from(items);
         self.items_max = (self.items_max * 2).min(CHUNK_ITEMS);
         Some((chunk, std::mem::take(&mut self.priors)))
@@ -216,13 +256,19 @@ struct Fresh<'a, T> {
     item: &'a T,
 }
 
+/// How items become bytes.
+pub(crate) struct Encoding {
+    pub codec: Codec,
+    pub stager: Stager,
+}
+
 /// The feeder thread: everything from the source that has no outcome yet, then the end or the error.
-pub(crate) fn feed<S>(mut source: S, todo: &Todo, codec: Codec, feed: &Feed)
+pub(crate) fn feed<S>(mut source: S, todo: &Todo, encoding: &Encoding, feed: &Feed)
 where
     S: ItemSource,
     S::Item: Serialize + DeserializeOwned,
 {
-    let fed = feed_added(todo, feed).and_then(|()| feed_all(&mut source, todo, codec, feed));
+    let fed = feed_added(todo, feed).and_then(|()| feed_all(&mut source, todo, encoding, feed));
     let end = match fed {
         Ok(()) => Input::SourceEnded,
         Err(error) => Input::SourceFailed(error.0.to_string()),
@@ -237,13 +283,13 @@ fn feed_added(todo: &Todo, feed: &Feed) -> Result<(), SourceError> {
         let prior = todo.prior(KeyRef::Bytes(key), None);
         feed.push(|state| {
             state.append_encoded(key, content, prior);
-            Ok(())
+            Ok::<_, SourceError>(())
         })?;
     }
     Ok(())
 }
 
-fn feed_all<S>(source: &mut S, todo: &Todo, codec: Codec, feed: &Feed) -> Result<(), SourceError>
+fn feed_all<S>(source: &mut S, todo: &Todo, encoding: &Encoding, feed: &Feed) -> Result<(), SourceError>
 where
     S: ItemSource,
     S::Item: Serialize + DeserializeOwned,
@@ -268,19 +314,39 @@ where
         if !todo.wants(identity, fingerprint) {
             continue;
         }
-        if !std::mem::replace(&mut checked, true) {
-            round_trip(codec, &item)?;
-        }
+        checked = checked || round_trip(encoding.codec, &item)?;
         let prior = match refused {
             Some(_) => Some(Prior { refused, ..Prior::default() }),
             None => todo.prior(identity, fingerprint),
         };
         let fresh = Fresh { ordinal, key: key.as_deref(), fingerprint, prior, item: &item };
-        if !feed.push(|state| state.append(codec, &fresh))? {
+        if !feed_one(&fresh, encoding, feed)? {
             break;
         }
     }
     Ok(())
+}
+
+/// False when nothing is wanted any more.
+fn feed_one<T: Serialize>(
+    fresh: &Fresh<'_, T>,
+    encoding: &Encoding,
+    feed: &Feed,
+) -> Result<bool, SourceError> {
+    match feed.push(|state| state.append(encoding.codec, fresh)) {
+        // Written without the lock, which the driver needs.
+        Err(CodecError::TooLong { .. }) => match encoding.stager.stage(fresh.item, feed)? {
+            None => Ok(false),
+            Some(staged) => feed.push_when(
+                |state| state.items() == 0,
+                |state| {
+                    state.append_staged(staged, fresh);
+                    Ok(())
+                },
+            ),
+        },
+        pushed => pushed.map_err(SourceError::new),
+    }
 }
 
 /// Keys of a stream, where nobody could look for duplicates before: 16 bytes of hash and the position for each.
@@ -365,18 +431,22 @@ impl Todo {
     }
 }
 
-/// A type that the codec cannot carry is found with the first item, and named.
-fn round_trip<T: Serialize + DeserializeOwned>(codec: Codec, item: &T) -> Result<(), SourceError> {
+/// A type that the codec cannot carry is found with the first item that fits into memory several times, and named; false for others.
+fn round_trip<T: Serialize + DeserializeOwned>(codec: Codec, item: &T) -> Result<bool, SourceError> {
     let refuse = |what: String| {
         SourceError::new(format!("the {codec:?} codec cannot carry {}: {what}", std::any::type_name::<T>()))
     };
     let mut there = Vec::new();
-    codec.encode(item, &mut there).map_err(|e| refuse(e.to_string()))?;
-    let back: T = codec.decode(&there).map_err(|e| refuse(e.to_string()))?;
+    match codec.encode_within(item, &mut there, IN_MEMORY_BYTES_MAX) {
+        Ok(()) => {}
+        Err(CodecError::TooLong { .. }) => return Ok(false),
+        Err(error) => return Err(refuse(error.to_string())),
+    }
+    let back: T = codec.decode_trusted(&there).map_err(|e| refuse(e.to_string()))?;
     let mut again = Vec::new();
     codec.encode(&back, &mut again).map_err(|e| refuse(e.to_string()))?;
     // Maps may change their order, never their size.
-    if again.len() == there.len() { Ok(()) } else { Err(refuse("it does not come back as it went".into())) }
+    if again.len() == there.len() { Ok(true) } else { Err(refuse("it does not come back as it went".into())) }
 }
 
 fn empty(keying: Keying) -> Identities {

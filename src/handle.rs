@@ -7,7 +7,7 @@ use crate::plan::ResumePlan;
 use crate::shared::Shared;
 use crate::{AddError, Events, JobError, Report, Snapshot};
 use cofferdam_checkpoint::JobStore;
-use cofferdam_ipc::Codec;
+use cofferdam_ipc::{Codec, CodecError};
 use cofferdam_pipeline_core::supervisor::Control;
 use cofferdam_pipeline_core::{Key, Keying, Work};
 use std::future::Future;
@@ -91,7 +91,7 @@ impl<P: Work> JobHandle<P> {
 
     /// Adds an item to the running job, from any thread; it is the next to be handed out. It is kept whole in the store until it has an
     /// outcome, so that a later run finds it although no source has it: at once across a crash of this process, across a power
-    /// cut from the next commit on. If the job is about to end, it stays pending for the next run.
+    /// cut from the next commit on. Such items may have 32 MiB in all until they have an outcome, in memory and in the store. If the job is about to end, it stays pending for the next run.
     ///
     /// An item of the same key that the source delivers later is tried too, but the first outcome counts.
     ///
@@ -105,7 +105,10 @@ impl<P: Work> JobHandle<P> {
             return Err(AddError::Ended);
         }
         let (key, mut content) = (key.as_ref(), Vec::new());
-        self.codec.encode(item, &mut content).map_err(|error| AddError::Codec(error.to_string()))?;
+        self.codec.encode_within(item, &mut content, ADDED_BYTES_MAX).map_err(|error| match error {
+            CodecError::TooLong { max, .. } => AddError::TooLarge { max },
+            other => AddError::Codec(other.to_string()),
+        })?;
         let bytes = self.job.added_bytes().saturating_add(key.len()).saturating_add(content.len());
         if bytes > ADDED_BYTES_MAX {
             return Err(AddError::Full { bytes, max: ADDED_BYTES_MAX });

@@ -2,9 +2,10 @@
 
 use crate::clock::Clock;
 use crate::driver::{Base, Driver, Live};
-use crate::feeder::{self, Feed, Todo};
+use crate::feeder::{self, Encoding, Feed, Todo};
 use crate::fleet::{Fleet, MakeThreads};
 use crate::inbox::Inbox;
+use crate::large_items::Stager;
 use crate::ledger::Ledger;
 use crate::shared::Shared;
 use crate::states::States;
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The largest item, and the largest output, in bytes.
+/// The largest output in bytes, and the largest configuration. Items that are larger than a part of it travel in files.
 const FRAME_PAYLOAD_MAX: usize = 64 << 20;
 
 /// What workers are.
@@ -237,8 +238,8 @@ impl<P: Work> Job<P> {
         self
     }
 
-    /// Where [`Context::scratch_dir`](crate::Context::scratch_dir) makes its directories, in one of this job's below; an existing directory with room for
-    /// what processors put there, on a local disk. Start the job with the same one again: what a host that was killed leaves there is removed by
+    /// Where [`Context::scratch_dir`](crate::Context::scratch_dir) makes its directories, in one of this job's below, and where items whose encoding is
+    /// longer than 8 MiB wait; an existing directory with room for both, on a local disk. Start the job with the same one again: what a host that was killed leaves there is removed by
     /// the next start. Default: beside the job's journal.
     #[must_use]
     pub fn scratch_parent(mut self, dir: impl Into<PathBuf>) -> Self {
@@ -289,6 +290,7 @@ impl<P: Work> Job<P> {
         let shared = Arc::new(Shared::default());
         let first_events = Mutex::new(Some(shared.publisher.subscribe()));
         let feed = Feed::new(inbox.clone(), source.keying());
+        let stager = Stager::new(lent.clone(), shared.clone(), self.codec);
         let driver = Driver {
             supervisor: self.supervisor(),
             inbox: inbox.clone(),
@@ -308,7 +310,9 @@ impl<P: Work> Job<P> {
         // Before anybody can add an item: what is in the store now is of earlier runs.
         let todo = Todo::new(job.clone(), suspects);
         let feeder_feed = feed.clone();
-        spawn("cofferdam-feeder", move || feeder::feed(source, &todo, codec, &feeder_feed))?;
+        spawn("cofferdam-feeder", move || {
+            feeder::feed(source, &todo, &Encoding { codec, stager }, &feeder_feed)
+        })?;
         spawn("cofferdam-driver", move || driver.run())?;
         Ok(JobHandle {
             control: JobControl { inbox, shared },

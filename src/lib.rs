@@ -11,6 +11,7 @@ mod fleet;
 mod handle;
 mod inbox;
 mod job;
+mod large_items;
 mod ledger;
 mod outcomes;
 mod plan;

@@ -1,9 +1,11 @@
 //! Where a running job's workers may write, and where what they made is kept before the driver hears of it.
 
 use cofferdam_checkpoint::{BlobRef, JobStore, OUTPUT_INLINE_MAX, StoreError};
-use cofferdam_isolation::{Workspace, clear_scratch};
+use cofferdam_isolation::{Workspace, clear_scratch, create_item_file};
 use cofferdam_pipeline_core::{Outputs, ReplyBatch, WorkerEvent, entries};
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -11,6 +13,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Default)]
 pub(crate) struct Lent {
     scratch: OnceLock<PathBuf>,
+    /// No worker is left, and what lay there is gone.
+    has_ended: Mutex<bool>,
     /// While the job is open.
     job: Mutex<Option<Arc<JobStore>>>,
 }
@@ -62,8 +66,20 @@ impl Lent {
         self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// A file for an item that is too large to wait in memory; `None` once the job has ended.
+    pub fn create_item_file(&self) -> io::Result<Option<(File, PathBuf)>> {
+        let has_ended = self.has_ended.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.scratch.get() {
+            Some(scratch) if !*has_ended => create_item_file(scratch).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
     /// No worker is left.
     pub fn end(&self) {
+        // Held: a feeder that is late makes nothing anew.
+        let mut has_ended = self.has_ended.lock().unwrap_or_else(PoisonError::into_inner);
+        *has_ended = true;
         if let Some(scratch) = self.scratch.get() {
             clear(scratch);
         }

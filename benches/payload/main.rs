@@ -2,16 +2,18 @@
 //!
 //! `cargo bench --bench payload [-- --json] [--quick] [--rounds N] [--only TEXT]`
 //!
-//! The yardsticks reuse their buffers and check nothing. `no_store` is the executor alone, one worker, checksummed; `power` is a whole
+//! `item` is the way there alone, in a frame and in a file, whose output is small. The yardsticks reuse their buffers and check nothing. `no_store` is the executor alone, one worker, checksummed; `power` is a whole
 //! job on two workers with every output durable, beside two streams whose answers are written, synced and renamed.
 #![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod engine;
+mod inputs;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
 mod sys;
 
+use inputs::{Inputs, Way};
 use support::case::{Case, Failed};
 use support::options::Options;
 use support::report::{Bound, Report};
@@ -21,7 +23,7 @@ use support::rounds::measure;
 const PAYLOAD_BYTES: usize = 16 << 20;
 
 fn main() -> Result<(), Failed> {
-    cofferdam::worker!(engine::Echo);
+    cofferdam::worker!(engine::Echo, inputs::Measure);
     stream::child_line()?;
 
     let options = Options::parse(7)?;
@@ -32,6 +34,10 @@ fn main() -> Result<(), Failed> {
         Box::new(stream::Stream::start(echoes)?),
         Box::new(engine::Power { items: files }),
         Box::new(stream::WriteSyncRename::start(files)?),
+        Box::new(Inputs::start("item16m.frame", Way::Frame, 16 << 20, echoes)?),
+        Box::new(Inputs::start("item16m.file", Way::File, 16 << 20, echoes)?),
+        Box::new(Inputs::start("item60m.frame", Way::Frame, 60 << 20, files)?),
+        Box::new(Inputs::start("item60m.file", Way::File, 60 << 20, files)?),
     ];
     let measured = measure(&mut options.choose(cases), options.rounds)?;
     measured.print(&mut report);

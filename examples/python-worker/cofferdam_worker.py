@@ -31,11 +31,11 @@ import time
 import traceback
 
 from flight_recorder import PHASE_PANICKED, PHASE_READY, PHASE_STARTING, PHASE_STOPPING, Recorder
-from wire import Channel, HostLost, Violation, entries, push_entry
+from wire import Channel, HostLost, Violation, crc32c, entries, push_entry
 
 ROLE_VAR, HOST_PID_VAR, TOKEN_VAR = "COFFERDAM_WORKER", "COFFERDAM_HOST_PID", "COFFERDAM_TOKEN"
 WAIT_VAR = "COFFERDAM_WAIT"
-START, ASSIGN, TAKE_BACK, STOP = 0x01, 0x02, 0x03, 0x04
+START, ASSIGN, TAKE_BACK, STOP, ASSIGN_STAGED = range(0x01, 0x06)
 READY, REPLIES, FAILED, RETURNED, START_FAILED, STOPPED, SAVE_STATE = range(0x81, 0x88)
 EXIT_STOPPED, EXIT_PANIC, EXIT_START_FAILED, EXIT_HOST_LOST = 0, 101, 102, 103
 
@@ -43,6 +43,7 @@ LEASES_WAITING_MAX = 16
 FAILURE_MESSAGE_MAX = 8192
 SAVED_STATE_MAX = 1 << 20
 BATCH_BYTES = 64 << 10
+STAGED_CHECKED_MAX = 16 << 20  # a second or two: a checksum in Python is slow
 PAUSE_POLL_S = 0.01
 STATE_EVERY_S = 0.1
 
@@ -129,13 +130,31 @@ class Context:
         return self._worker.scratch
 
 
+class Staged:
+    """An item in a file of the host's: too large for a frame."""
+
+    def __init__(self, message):
+        self.path, self.length, self.crc = os.fsdecode(bytes(message["path"])), message["len"], message["crc32c"]
+
+    def read(self):
+        try:
+            with open(self.path, "rb") as file:
+                data = file.read(self.length + 1)
+        except OSError as error:
+            raise Failure(f"the file with the item cannot be read: {error}", kind=1) from None
+        if len(data) != self.length or (self.length <= STAGED_CHECKED_MAX and crc32c(data) != self.crc):
+            raise Failure("the file with the item is not as its host wrote it", kind=1)
+        return data
+
+
 class Lease:
-    def __init__(self, message, payload):
+    def __init__(self, message, payload, staged=None):
         has_state = bool(message["has_state"])
-        parts = entries(payload, message["count"] + has_state)
+        parts = entries(payload, message["count"] * (staged is None) + has_state)
         self.id, self.attempt = message["lease"], message["attempt"]
         self.state = parts.pop(0) if has_state else None
-        self.items, self.end = parts, len(parts)
+        self.items = parts if staged is None else [staged]
+        self.end = len(self.items)
         self.claimed = 0
 
 
@@ -164,8 +183,9 @@ class Worker:
             os._exit(EXIT_HOST_LOST)
 
     def take(self, kind, message, payload):
-        if kind == ASSIGN:
-            lease = Lease(message, payload)
+        if kind in (ASSIGN, ASSIGN_STAGED):
+            is_staged = kind == ASSIGN_STAGED
+            lease = Lease({"count": 1, **message}, payload, Staged(message) if is_staged else None)
             with self.work:
                 if len(self.leases) >= LEASES_WAITING_MAX:
                     raise Violation("too many leases wait")
@@ -303,7 +323,8 @@ class Worker:
 
     def attempt(self, processor, lease, offset):
         """The encoded output of one item."""
-        item = json.loads(lease.items[offset])
+        item = lease.items[offset]
+        item = json.loads(item.read() if isinstance(item, Staged) else item)
         result = processor.process(item, Context(self, lease, offset, lease.state))
         output = json.dumps(result, separators=(",", ":"), ensure_ascii=False).encode()
         limit = self.channel.payload_max - 5

@@ -9,18 +9,29 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
 
 /// A checksum over bytes that arrive in pieces.
 #[derive(Clone, Debug)]
-pub(crate) struct Crc32c(Digest);
+pub struct Crc32c(Digest);
 
 impl Crc32c {
-    pub(crate) fn new() -> Self {
+    /// Of nothing so far.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Digest::new(CrcAlgorithm::Crc32Iscsi))
     }
 
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+    /// Goes on with these.
+    pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(crate) fn value(&self) -> u32 {
+    /// Of all that came.
+    #[must_use]
+    pub fn value(&self) -> u32 {
         self.0.finalize() as u32
+    }
+}
+
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -126,3 +126,63 @@ fn ids_are_one_to_one() {
     assert_eq!(CodecSet::all().bits(), 0b110);
     assert!(!CodecSet::from_bits(0b100).contains(Codec::Bincode));
 }
+
+#[test]
+fn an_encoding_ends_at_the_limit_of_who_wants_it_and_leaves_no_bytes() {
+    for codec in Codec::ALL {
+        let value = ("text", 300u16, serde_bytes::Bytes::new(&[7; 100]));
+        let len = encoded(codec, &value).len();
+        let mut out = b"before".to_vec();
+        codec.encode_within(&value, &mut out, len).unwrap();
+        assert_eq!(out.len(), 6 + len);
+        for max in 0..len {
+            let mut out = b"before".to_vec();
+            let error = codec.encode_within(&value, &mut out, max);
+            assert!(matches!(error, Err(CodecError::TooLong { max: of, .. }) if of == max), "{error:?}");
+            assert_eq!(out, b"before");
+        }
+    }
+}
+
+#[test]
+fn a_value_written_to_a_stream_has_the_same_bytes_and_is_read_from_one_piece_by_piece() {
+    for codec in Codec::ALL {
+        let values = vec![Value::Bytes(vec![7; 3000]), Value::Text { text: "ä".repeat(3000), tag: Some(3) }];
+        let mut written = Vec::new();
+        codec.encode_to(&values, &mut written).unwrap();
+        assert_eq!(written, encoded(codec, &values));
+        let mut from = std::io::BufReader::with_capacity(7, &*written);
+        assert_eq!(codec.decode_trusted_from::<Vec<Value>>(&mut from).unwrap(), values);
+        let cut = &written[..written.len() - 1];
+        assert!(matches!(
+            codec.decode_trusted_from::<Vec<Value>>(&mut &*cut),
+            Err(CodecError::Decode { .. })
+        ));
+        written.push(b'5');
+        assert!(codec.decode_trusted_from::<Vec<Value>>(&mut &*written).is_err());
+    }
+}
+
+#[test]
+fn a_stream_that_takes_no_more_ends_an_encoding() {
+    for codec in Codec::ALL {
+        let mut room = [0; 10];
+        let error = codec.encode_to(&Value::Bytes(vec![7; 100]), &mut &mut room[..]);
+        assert!(matches!(error, Err(CodecError::Encode { .. })), "{error:?}");
+    }
+}
+
+#[test]
+fn numbers_that_take_more_memory_than_bytes_are_read_whatever_their_number_when_they_are_trusted() {
+    let numbers = vec![0u128; DECODE_BYTES_MAX / 16 + 1];
+    let bytes = encoded(Codec::Bincode, &numbers);
+    assert!(Codec::Bincode.decode::<Vec<u128>>(&bytes).is_err(), "who may be hostile may not claim so much");
+    assert!(Codec::Bincode.decode_trusted::<Vec<u128>>(&bytes).unwrap() == numbers);
+}
+
+#[test]
+fn a_short_encoding_claims_no_more_than_the_limit_also_when_it_is_trusted() {
+    let announced = encoded(Codec::Bincode, &(DECODE_BYTES_MAX as u64 + 1));
+    assert!(Codec::Bincode.decode_trusted::<serde_bytes::ByteBuf>(&announced).is_err());
+    assert!(Codec::Bincode.decode_trusted::<String>(&announced).is_err());
+}

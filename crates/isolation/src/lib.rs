@@ -25,4 +25,4 @@ pub use orphans::{end_orphans, forget_records};
 pub use program::WorkerProgram;
 pub use thread::{ThreadExecutor, ThreadSettings};
 pub use worker::{Registration, Run, Runs, has_worker_line, worker_entry};
-pub use workspace::{Workspace, clear_scratch};
+pub use workspace::{Workspace, clear_scratch, create_item_file};

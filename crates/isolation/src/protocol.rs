@@ -30,6 +30,7 @@ kinds! {
     0x02 Assign
     0x03 TakeBack
     0x04 Stop
+    0x05 AssignStaged
     0x81 Ready
     0x82 Replies
     0x83 Failed
@@ -84,6 +85,26 @@ pub struct Assign {
     pub step: u32,
     /// The payload's first entry is what an earlier attempt at the only item saved.
     pub has_state: bool,
+}
+
+/// Host to worker: a lease of one item that is too large for a frame. Payload: with `has_state` an entry, what an earlier attempt saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignStaged {
+    /// [`LeaseId`].
+    pub lease: u32,
+    /// Which try this is, counting from 1.
+    pub attempt: u32,
+    /// Which step of a chain of processors; 0 for now.
+    pub step: u32,
+    /// There is a payload.
+    pub has_state: bool,
+    /// The file that holds the encoded item, a path of the host's. The worker reads it and leaves it as it is.
+    #[serde(with = "serde_bytes")]
+    pub path: Vec<u8>,
+    /// The file's length in bytes.
+    pub len: u64,
+    /// CRC-32C of its bytes.
+    pub crc32c: u32,
 }
 
 /// Host to worker: give back what has not started; [`Returned`] answers.

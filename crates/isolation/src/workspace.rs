@@ -1,10 +1,16 @@
 //! What a job lends to its workers on disk.
 
 use crate::sys::dirs;
+use crate::sys::files;
 use cofferdam_pipeline_core::WorkerId;
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Beside the workers' directories, whose names are numbers.
+const ITEMS: &str = "items";
 
 /// What a job lends to its workers on disk.
 pub trait Workspace: Debug + Send + Sync {
@@ -36,6 +42,17 @@ pub(crate) fn make_scratch(of_worker: &Path, name: &str) -> io::Result<PathBuf> 
     let path = of_worker.join(name);
     dirs::create_private(&path)?;
     if dirs::is_private(root) { Ok(path) } else { Err(foreign(root)) }
+}
+
+/// Makes an empty file for an item that is too large for a frame, in `scratch`, for which [`clear_scratch`] was called. Only this user
+/// may open it; no file of this process has had its name before.
+///
+/// # Errors
+/// Of the file system, and when `scratch` is no directory of this user alone.
+pub fn create_item_file(scratch: &Path) -> io::Result<(File, PathBuf)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let path = make_scratch(&scratch.join(ITEMS), "")?.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+    Ok((files::create_private(&path)?, path))
 }
 
 /// Where everybody may write, somebody else may have been here first.

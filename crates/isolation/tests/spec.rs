@@ -3,8 +3,8 @@
 
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::protocol::{
-    Assign, Failed, Message, Ready, Replies, Returned, SaveState, Start, StartFailed, Stop, Stopped,
-    TakeBack, exit_code, failure_from_wire,
+    Assign, AssignStaged, Failed, Message, Ready, Replies, Returned, SaveState, Start, StartFailed, Stop,
+    Stopped, TakeBack, exit_code, failure_from_wire,
 };
 use cofferdam_isolation::recorder::layout::{self, Field};
 use std::fmt::Debug;
@@ -107,6 +107,9 @@ fn every_message_has_the_bytes_of_the_spec() {
         main_thread: false,
     });
     assert_example(&Assign { lease: 300, attempt: 1, count: 20, step: 0, has_state: false });
+    let path = b"/i/7".to_vec();
+    let (len, crc32c) = (209_715_206, 0xE306_9283);
+    assert_example(&AssignStaged { lease: 300, attempt: 2, step: 0, has_state: true, path, len, crc32c });
     assert_example(&SaveState { lease: 300, offset: 4 });
     assert_example(&TakeBack { lease: 300 });
     assert_example(&Stop {});
@@ -129,7 +132,7 @@ fn every_message_has_the_bytes_of_the_spec() {
     assert_example(&Stopped {});
     assert_eq!(
         rows(PROTOCOL, "## Messages", "kind").len(),
-        11,
+        12,
         "no message is documented that does not exist"
     );
 }

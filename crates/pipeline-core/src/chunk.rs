@@ -1,6 +1,6 @@
 //! Encoded items in source order, laid out as they travel: a slice of a chunk is the payload of a lease.
 
-use crate::{Identities, ItemIndex};
+use crate::{Identities, ItemIndex, StagedItem};
 use std::ops::Range;
 
 /// Consecutive items, each a varint length (LEB128, at most 5 bytes) and then its encoding.
@@ -11,9 +11,22 @@ pub struct Chunk {
     /// `ends[i]` is the offset one past item `i` in `bytes`.
     ends: Vec<u32>,
     identities: Identities,
+    staged: Option<StagedItem>,
 }
 
 impl Chunk {
+    /// One large item that lies elsewhere.
+    #[must_use]
+    pub fn of_staged(first: ItemIndex, item: StagedItem, identities: Identities) -> Self {
+        Self { first, bytes: Vec::new(), ends: vec![0], identities, staged: Some(item) }
+    }
+
+    /// The only item, when it is too large to be here.
+    #[must_use]
+    pub fn staged(&self) -> Option<&StagedItem> {
+        self.staged.as_ref()
+    }
+
     /// The index of the chunk's first item; item `i` of the chunk has index `first + i`.
     #[must_use]
     pub fn first(&self) -> ItemIndex {
@@ -33,15 +46,18 @@ impl Chunk {
         self.ends.len() as u32
     }
 
-    /// The wire bytes of the items at positions `range`.
+    /// The wire bytes of the items at positions `range`; none of one that is [staged](Chunk::staged).
     #[must_use]
     pub fn slice(&self, range: &Range<u32>) -> &[u8] {
         &self.bytes[self.offset(range.start) as usize..self.offset(range.end) as usize]
     }
 
-    /// The number of wire bytes of the items at positions `range`.
+    /// The number of bytes of the items at positions `range`, wherever they lie; a staged one counts as a GiB at most.
     #[must_use]
     pub fn slice_len(&self, range: &Range<u32>) -> usize {
+        if let Some(staged) = &self.staged {
+            return if range.is_empty() { 0 } else { staged.len.min(1 << 30) as usize };
+        }
         (self.offset(range.end) - self.offset(range.start)) as usize
     }
 
@@ -117,7 +133,7 @@ impl ChunkBuilder {
         let ends = std::mem::take(&mut self.ends);
         self.bytes.reserve(bytes.len().min(SPARE_BYTES_MAX));
         self.ends.reserve(ends.len());
-        Some(Chunk { first, bytes, ends, identities })
+        Some(Chunk { first, bytes, ends, identities, staged: None })
     }
 
     /// Replaces the byte that was set aside at `start` by a longer length.

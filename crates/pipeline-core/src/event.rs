@@ -41,6 +41,9 @@ pub enum EventKind {
     StoreFull,
     /// The store takes writes again.
     StoreRecovered,
+    /// The disk has no room for an item that is too large for memory, or a quota has none; the source waits, what is under way goes on. In
+    /// words.
+    NoRoomForItem(String),
     /// The job is paused.
     Paused,
     /// The job goes on.

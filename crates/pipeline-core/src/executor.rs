@@ -11,7 +11,7 @@ pub struct Assignment {
     pub lease: LeaseId,
     /// Which try this is for every item of the lease, counting from 1; retries are leases of one.
     pub attempt: u32,
-    /// Holds the items' wire bytes.
+    /// Holds the items' wire bytes. Of one whose item is staged, whoever assigns it keeps a share until the result is there.
     pub chunk: Arc<Chunk>,
     /// Positions within the chunk; never empty.
     pub range: Range<u32>,

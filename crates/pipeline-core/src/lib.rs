@@ -20,6 +20,7 @@ mod policy;
 mod processor;
 mod saved_state;
 mod source;
+mod staged_item;
 pub mod supervisor;
 mod time;
 mod work;
@@ -41,6 +42,7 @@ pub use policy::{FailureBudget, LeaseLimits, Policy, RestartBudget, RetryPolicy}
 pub use processor::{AsyncProcessor, Processor};
 pub use saved_state::{SAVED_STATE_BYTES_MAX, SavedState};
 pub use source::{ItemSource, Keying, SourceError, SourceItem, SourceItems, dense, fallible, keyed, stream};
+pub use staged_item::StagedItem;
 pub use supervisor::Supervisor;
 pub use time::Time;
 pub use work::{Concurrent, ManyAtOnce, OneByOne, Work};

@@ -3,8 +3,11 @@
 use super::spawner::SpawnerHandle;
 use super::worker::Worker;
 use crate::protocol::{self, Message};
+use crate::sys::files;
 use cofferdam_ipc::{FrameSender, SendError};
-use cofferdam_pipeline_core::{Assignment, Failure, LeaseId, OpenItem, WorkerEvent, push_entry_len};
+use cofferdam_pipeline_core::{
+    Assignment, Failure, LeaseId, OpenItem, StagedItem, WorkerEvent, push_entry_len,
+};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -71,16 +74,22 @@ fn assign(
     let Assignment { lease, attempt, chunk, range, saved_state } = assignment;
     let count = range.end - range.start;
     let has_state = saved_state.is_some();
-    let message = protocol::Assign { lease: lease.0, attempt: *attempt, count, step: 0, has_state };
     let with_state = saved_state.as_ref().map(|state| {
-        let mut entries = Vec::with_capacity(state.len() + chunk.slice_len(range) + ENTRY_LEN_MAX);
+        let mut entries = Vec::with_capacity(state.len() + chunk.slice(range).len() + ENTRY_LEN_MAX);
         push_entry_len(&mut entries, state.len());
         entries.extend_from_slice(state);
         entries.extend_from_slice(chunk.slice(range));
         entries
     });
     let payload = with_state.as_deref().unwrap_or_else(|| chunk.slice(range));
-    match send(sender, &message, payload, deadline) {
+    let sent = match chunk.staged() {
+        None => {
+            let message = protocol::Assign { lease: lease.0, attempt: *attempt, count, step: 0, has_state };
+            send(sender, &message, payload, deadline)
+        }
+        Some(staged) => send(sender, &assign_staged(assignment, staged), payload, deadline),
+    };
+    match sent {
         // Nothing was written: the worker is as good as before, only these items cannot travel.
         Err(SendError::TooLarge(too_large)) => {
             for offset in 0..count {
@@ -91,6 +100,18 @@ fn assign(
             Ok(())
         }
         sent => sent,
+    }
+}
+
+fn assign_staged(assignment: &Assignment, staged: &StagedItem) -> protocol::AssignStaged {
+    protocol::AssignStaged {
+        lease: assignment.lease.0,
+        attempt: assignment.attempt,
+        step: 0,
+        has_state: assignment.saved_state.is_some(),
+        path: files::path_to_bytes(&staged.path),
+        len: staged.len,
+        crc32c: staged.crc32c,
     }
 }
 

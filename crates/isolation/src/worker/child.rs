@@ -3,9 +3,9 @@
 
 use super::link::SocketLink;
 use super::role::Role;
-use super::{Items, Lease, Left, Link, Registration, Saved, Session, SessionSettings, panics};
+use super::{Items, Lease, Left, Link, Registration, Saved, Session, SessionSettings, StagedFile, panics};
 use crate::program::own_build_id;
-use crate::protocol::{Assign, Message, Start, Stop, TakeBack, exit_code};
+use crate::protocol::{Assign, AssignStaged, Message, Start, Stop, TakeBack, exit_code};
 use crate::recorder::Recorder;
 use crate::sys::{crash, files, os, worker as sys};
 use cofferdam_ipc::handshake::{self, Agreement, BuildId, Hello, PROTOCOL_MAX, PROTOCOL_MIN};
@@ -250,6 +250,7 @@ pub(super) fn take<L: Link>(
 ) -> Result<(), Fatal> {
     match received.kind {
         Assign::KIND => drop(session.assign(lease(decode(received)?, payload))?),
+        AssignStaged::KIND => drop(session.assign(lease_of_staged(decode(received)?, payload))?),
         TakeBack::KIND => {
             let TakeBack { lease } = decode(received)?;
             session.take_back(LeaseId(lease))?;
@@ -266,7 +267,20 @@ fn lease(assign: Assign, payload: Buffer) -> Lease {
         attempt: assign.attempt,
         count: assign.count,
         items: Items::Received(payload),
+        staged: None,
         saved_state: if assign.has_state { Saved::Received } else { Saved::Nothing },
+    }
+}
+
+fn lease_of_staged(assign: AssignStaged, payload: Buffer) -> Lease {
+    let AssignStaged { lease, attempt, step: _, has_state, path, len, crc32c } = assign;
+    Lease {
+        id: LeaseId(lease),
+        attempt,
+        count: 1,
+        items: Items::Received(payload),
+        staged: Some(StagedFile { path: files::path_from_bytes(&path), len, crc32c }),
+        saved_state: if has_state { Saved::Received } else { Saved::Nothing },
     }
 }
 

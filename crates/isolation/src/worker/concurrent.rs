@@ -1,15 +1,18 @@
 //! An asynchronous processor at work: many items at once on the processor's thread.
 
-use super::session::{ENTRY_LEN_MAX, PAUSE_POLL, next_entry, unreadable_item};
+use super::lease::{next_entry, unreadable_item};
+use super::session::{ENTRY_LEN_MAX, PAUSE_POLL};
 use super::telemetry::Telemetry;
-use super::{Lease, Left, Link, LinkLost, Saved, Session};
+use super::{ItemAt, Lease, Left, Link, LinkLost, Saved, Session, StagedFile};
 use crate::recorder::SlotRecorder;
 use crate::worker::desk::Claim;
+use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::{
     AsyncProcessor, Context, Failure, Interrupted, LeaseId, StartContext, entries,
 };
 use futures_util::future::{AbortHandle, Abortable, Aborted, FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -34,6 +37,21 @@ enum Ending {
     Done(Result<Vec<u8>, Failure>),
     Panicked(Box<dyn Any + Send>),
     Dropped,
+}
+
+/// An item that was claimed.
+struct Claimed<T> {
+    lease: LeaseId,
+    offset: u32,
+    attempt: u32,
+    item: Brought<T>,
+    saved_state: Option<Vec<u8>>,
+}
+
+/// Where it is.
+enum Brought<T> {
+    Here(Result<T, Failure>),
+    Staged(StagedFile),
 }
 
 /// The lease whose items are handed out.
@@ -110,13 +128,14 @@ impl<L: Link> Session<L> {
 impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
     fn begin_what_can_begin(&mut self) -> Result<(), LinkLost> {
         while let Some(number) = self.free.pop() {
-            let Some((lease, offset, attempt, item, saved_state)) = self.next_item()? else {
+            let Some(claimed) = self.next_item()? else {
                 self.free.push(number);
                 return Ok(());
             };
+            let Claimed { lease, offset, .. } = claimed;
             let open = Open { slot: self.session.recorder().slot(number), number, lease, offset };
             open.slot.open(lease, offset);
-            let future = self.attempt(open.clone(), attempt, item, saved_state);
+            let future = Self::attempt(self.session, self.processor, open.clone(), claimed);
             let (abort, registration) = AbortHandle::new_pair();
             self.open.push((open.clone(), abort));
             self.futures.push(
@@ -136,10 +155,7 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
     }
 
     /// Claims an item, unless there is none, or none may be opened now.
-    #[expect(clippy::type_complexity, reason = "an item and where it came from, taken apart at once")]
-    fn next_item(
-        &mut self,
-    ) -> Result<Option<(LeaseId, u32, u32, Result<P::Item, Failure>, Option<Vec<u8>>)>, LinkLost> {
+    fn next_item(&mut self) -> Result<Option<Claimed<P::Item>>, LinkLost> {
         let mut desk = self.session.desk();
         if desk.is_stopping() || self.session.slot.is_held() {
             return Ok(None);
@@ -158,24 +174,36 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
                 Claim::Item => {
                     desk.opened();
                     let codec = self.session.settings.codec;
-                    let bytes = in_hand.next()?;
-                    let item = codec.decode(bytes).map_err(|error| unreadable_item(P::NAME, &error));
-                    let offset = in_hand.offset - 1;
-                    let lease = &in_hand.lease;
-                    return Ok(Some((lease.id, offset, lease.attempt, item, in_hand.saved_state.take())));
+                    let item = match in_hand.next()? {
+                        ItemAt::Here(bytes) => Brought::Here(
+                            codec.decode_trusted(bytes).map_err(|error| unreadable_item(P::NAME, &error)),
+                        ),
+                        ItemAt::Staged(staged) => Brought::Staged(staged.clone()),
+                    };
+                    let InHand { lease, offset, saved_state, .. } = in_hand;
+                    return Ok(Some(Claimed {
+                        lease: lease.id,
+                        offset: *offset - 1,
+                        attempt: lease.attempt,
+                        item,
+                        saved_state: saved_state.take(),
+                    }));
                 }
             }
         }
     }
 
-    async fn attempt_of(
+    async fn attempt(
         session: &'a Session<L>,
         processor: &'a P,
         open: Open,
-        attempt: u32,
-        item: P::Item,
-        saved_state: Option<Vec<u8>>,
+        claimed: Claimed<P::Item>,
     ) -> Result<Vec<u8>, Failure> {
+        let Claimed { attempt, item, saved_state, .. } = claimed;
+        let item = match item {
+            Brought::Here(item) => item?,
+            Brought::Staged(staged) => read_beside(staged, session.settings.codec, P::NAME).await?,
+        };
         let telemetry = Telemetry { session, slot: &open.slot, lease: open.lease };
         let cx =
             Context::new(&telemetry, attempt, session.settings.slot).with_saved_state(saved_state.as_deref());
@@ -183,17 +211,6 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
         let mut output = Vec::new();
         session.encode_output(&value, P::NAME, &mut output)?;
         Ok(output)
-    }
-
-    fn attempt(
-        &self,
-        open: Open,
-        attempt: u32,
-        item: Result<P::Item, Failure>,
-        saved_state: Option<Vec<u8>>,
-    ) -> impl Future<Output = Result<Vec<u8>, Failure>> + use<'a, L, P> {
-        let (session, processor) = (self.session, self.processor);
-        async move { Self::attempt_of(session, processor, open, attempt, item?, saved_state).await }
     }
 
     /// Waits until a future has ended, there is work for a free slot, the worker is to leave, or it is time to look around.
@@ -279,13 +296,32 @@ impl InHand {
         Ok(Self { lease, read, offset: 0, saved_state })
     }
 
-    /// The next item's bytes.
-    fn next(&mut self) -> Result<&[u8], LinkLost> {
+    /// The next item.
+    fn next(&mut self) -> Result<ItemAt<'_>, LinkLost> {
+        if let Some(staged) = &self.lease.staged {
+            self.offset += 1;
+            return Ok(ItemAt::Staged(staged));
+        }
         let rest = &self.lease.bytes()[self.read..];
         let item = next_entry(&mut entries(rest))?;
         self.read += end_of(rest, item);
         self.offset += 1;
-        Ok(item)
+        Ok(ItemAt::Here(item))
+    }
+}
+
+/// Reads an item from its file on a thread of its own: the other items go on.
+async fn read_beside<T>(staged: StagedFile, codec: Codec, name: &'static str) -> Result<T, Failure>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    match tokio::task::spawn_blocking(move || staged.read(codec, name)).await {
+        Ok(read) => read,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime shuts down: nobody waits for this.
+            Err(_) => Err(Failure::from(Interrupted)),
+        },
     }
 }
 

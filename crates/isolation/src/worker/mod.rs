@@ -18,13 +18,15 @@ mod run;
 mod saving;
 mod scratch;
 mod session;
+mod staged_file;
 mod telemetry;
 
 pub use entry::{has_worker_line, worker_entry};
 pub use registration::Registration;
 pub use run::{Run, Runs};
 
-pub(crate) use lease::{Items, Lease, Saved};
+pub(crate) use lease::{ItemAt, Items, Lease, Saved};
 pub(crate) use link::{Link, LinkLost};
 pub(crate) use panics::{adopt_thread, panic_message, take_backtrace};
 pub(crate) use session::{Left, Session, SessionSettings};
+pub(crate) use staged_file::StagedFile;

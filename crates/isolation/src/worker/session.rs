@@ -1,16 +1,16 @@
 //! A processor at work, whoever its host is.
 
 use super::desk::{Claim, Desk, TooManyLeases};
+use super::lease::next_entry;
 use super::saving::Saving;
 use super::scratch::Scratch;
 use super::telemetry::Telemetry;
-use super::{Lease, Link, LinkLost, Saved};
+use super::{ItemAt, Lease, Link, LinkLost, Saved};
 use crate::protocol::Replies;
 use crate::recorder::{Phase, Recorder, SlotRecorder};
-use cofferdam_ipc::{Codec, CodecError};
+use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::{
-    Context, EntryError, Failure, LeaseId, OpenItem, Processor, SlotNumber, StartContext, entries,
-    push_entry_len,
+    Context, Failure, LeaseId, OpenItem, Processor, SlotNumber, StartContext, entries, push_entry_len,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -329,7 +329,7 @@ impl<L: Link> Session<L> {
         let mut offset = 0;
         let mut claim = self.claim();
         while claim == Claim::Item {
-            let item = next_entry(&mut items)?;
+            let item = lease.next_item(&mut items)?;
             self.slot.open(lease.id, offset);
             let result = self.attempt(processor, item, &cx, output);
             // What a finished item saved is of no use any more; what a failed one saved goes before its failure.
@@ -353,13 +353,12 @@ impl<L: Link> Session<L> {
     fn attempt<P: Processor>(
         &self,
         processor: &mut P,
-        item: &[u8],
+        item: ItemAt<'_>,
         cx: &Context<'_>,
         output: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let codec = self.settings.codec;
-        let item = codec.decode(item).map_err(|error| unreadable_item(P::NAME, &error))?;
-        let value = processor.process(item, cx)?;
+        let value = processor.process(item.read(codec, P::NAME)?, cx)?;
         self.encode_output(&value, P::NAME, output)
     }
 
@@ -482,17 +481,4 @@ impl<L: Link> Session<L> {
             }
         }
     }
-}
-
-pub(super) fn next_entry<'a>(
-    items: &mut impl Iterator<Item = Result<&'a [u8], EntryError>>,
-) -> Result<&'a [u8], LinkLost> {
-    let malformed = || LinkLost("a lease holds fewer items than it announces".into());
-    items.next().ok_or_else(malformed)?.map_err(|error| LinkLost(error.into()))
-}
-
-pub(super) fn unreadable_item(name: &str, error: &CodecError) -> Failure {
-    Failure::invalid_input(format!(
-        "the worker cannot read an item of {name}, was it built from other types? {error}"
-    ))
 }

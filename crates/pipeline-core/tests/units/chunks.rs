@@ -1,7 +1,7 @@
 //! Chunks and entries.
 
 use cofferdam_pipeline_core::{
-    Chunk, ChunkBuilder, Identities, ItemIndex, entries, push_entry_len, split_first_entry,
+    Chunk, ChunkBuilder, Identities, ItemIndex, StagedItem, entries, push_entry_len, split_first_entry,
 };
 use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
@@ -138,4 +138,16 @@ fn splitting_off_the_first_entry_again_and_again_gives_what_the_walk_over_all_gi
         assert_eq!(split, walked.iter().filter_map(|entry| entry.ok()).collect::<Vec<_>>());
         assert_eq!(rest.is_empty(), walked.iter().all(Result::is_ok));
     }
+}
+
+#[test]
+fn a_large_item_that_lies_elsewhere_is_a_chunk_whose_length_counts_and_whose_bytes_are_not_here() {
+    let item = StagedItem { path: "item".into(), len: 5 << 30, crc32c: 7, keeper: Box::new(()) };
+    let mut identities = Identities::default();
+    identities.push_ordinal(3);
+    let chunk = Chunk::of_staged(ItemIndex(9), item, identities);
+    assert_eq!((chunk.first(), chunk.len(), chunk.slice(&(0..1))), (ItemIndex(9), 1, &[][..]));
+    assert_eq!((chunk.slice_len(&(0..1)), chunk.slice_len(&(0..0))), (1 << 30, 0));
+    assert_eq!(chunk.take(0, 1, 100, 10), 1);
+    assert_eq!(chunk.staged().map(|item| item.len), Some(5 << 30));
 }

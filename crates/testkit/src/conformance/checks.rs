@@ -31,6 +31,9 @@ macro_rules! conformance_tests {
             a_saved_state_precedes_its_failure_and_comes_back
             each_attempt_has_a_scratch_directory_that_is_gone_before_its_result
             a_large_item_and_its_output_pass
+            an_item_in_a_file_is_read_from_there_and_the_file_stays_as_it_is
+            an_item_whose_file_was_changed_fails_alone_and_is_not_at_fault
+            an_item_in_a_file_can_be_taken_back
             a_panic_names_its_item_and_says_what_it_said
             a_hung_worker_beats_until_it_is_killed
             the_end_of_one_worker_leaves_the_other_alone
@@ -311,6 +314,61 @@ pub fn a_large_item_and_its_output_pass(subject: &Subject) {
     let outputs = rig.outputs(worker, lease, 0, 3);
     assert_eq!((&*outputs[0], &*outputs[2]), ("0", "2"));
     assert_eq!(outputs[1], "ä".repeat(200_000));
+}
+
+/// One that no frame would hold, among small ones; then one with a saved state.
+pub fn an_item_in_a_file_is_read_from_there_and_the_file_stays_as_it_is(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let before = rig.assign(worker, &[Deed::Echo(0)]);
+    let large = Deed::Repeat { text: "ä".repeat(5 << 20), times: 0 };
+    let (path, staged) = rig.stage(worker, &large, 1, None);
+    let behind = rig.assign(worker, &[Deed::Echo(2)]);
+    assert_eq!(rig.outputs(worker, before, 0, 1), ["0"]);
+    assert_eq!(rig.outputs(worker, staged, 0, 1), [""]);
+    assert_eq!(rig.outputs(worker, behind, 0, 1), ["2"]);
+    assert!(path.is_file(), "it is the host's to remove");
+    let (_, staged) = rig.stage(worker, &Deed::Recall, 2, Some(b"page 190"[..].into()));
+    assert_eq!(rig.outputs(worker, staged, 0, 1), ["2:page 190"]);
+}
+
+/// Longer, shorter, other bytes, gone.
+pub fn an_item_whose_file_was_changed_fails_alone_and_is_not_at_fault(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    type Change = fn(&Path) -> std::io::Result<()>;
+    let changes: [Change; 4] = [
+        |path| std::fs::write(path, [&*std::fs::read(path)?, b" "].concat()),
+        |path| std::fs::write(path, b""),
+        |path| std::fs::write(path, std::fs::read(path)?.iter().map(|byte| byte ^ 1).collect::<Vec<_>>()),
+        |path| std::fs::remove_file(path),
+    ];
+    for change in changes {
+        let held = rig.assign(worker, &[Deed::Wait]);
+        rig.wait_open(worker, |item| item.lease == held);
+        let (path, staged) = rig.stage(worker, &Deed::Echo(1), 1, None);
+        let behind = rig.assign(worker, &[Deed::Echo(2)]);
+        change(&path).expect("the file is there");
+        rig.executor.cancel_item(worker, held, 0);
+        assert_eq!(rig.failure(worker, held, 0).kind, FailureKind::Interrupted);
+        assert_eq!(rig.failure(worker, staged, 0).kind, FailureKind::Transient);
+        assert_eq!(rig.outputs(worker, behind, 0, 1), ["2"]);
+    }
+}
+
+/// It is not looked at before its turn.
+pub fn an_item_in_a_file_can_be_taken_back(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let held = rig.assign(worker, &[Deed::Wait]);
+    rig.wait_open(worker, |item| item.lease == held);
+    let (path, staged) = rig.stage(worker, &Deed::Echo(1), 1, None);
+    std::fs::remove_file(path).expect("the file is there");
+    rig.executor.take_back(worker, staged);
+    let said = rig.next(worker);
+    assert!(
+        matches!(said, WorkerEvent::Returned { lease: of, from } if (of, from) == (staged, 0)),
+        "{said:?}"
+    );
+    rig.executor.cancel_item(worker, held, 0);
+    assert_eq!(rig.failure(worker, held, 0).kind, FailureKind::Interrupted);
 }
 
 /// What ended before is answered.

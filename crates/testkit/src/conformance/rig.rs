@@ -1,15 +1,17 @@
 //! An executor under test, and what it says.
 
 use super::{ConformantConfig, Deed};
-use cofferdam_ipc::Codec;
+use cofferdam_ipc::{Codec, Crc32c};
 use cofferdam_pipeline_core::{
-    Assignment, ChunkBuilder, Executor, ExitReport, Failure, Identities, ItemIndex, LeaseId, OpenItem,
-    OrdinalRun, SavedState, SlotNumber, WorkerEvent, WorkerId, WorkerSink, entries,
+    Assignment, Chunk, ChunkBuilder, Executor, ExitReport, Failure, Identities, ItemIndex, LeaseId, OpenItem,
+    OrdinalRun, SavedState, SlotNumber, StagedItem, WorkerEvent, WorkerId, WorkerSink, entries,
 };
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// No event of a healthy worker takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +36,7 @@ pub struct Rig {
     codec: Codec,
     events: Receiver<(WorkerId, WorkerEvent)>,
     leases: u32,
+    items: TempDir,
 }
 
 impl Rig {
@@ -52,7 +55,14 @@ impl Rig {
         let mut encoded = Vec::new();
         subject.codec.encode(config, &mut encoded).expect("a config encodes");
         let executor = (subject.make)(encoded, sink);
-        Self { executor, is_process: subject.is_process, codec: subject.codec, events, leases: 0 }
+        Self {
+            executor,
+            is_process: subject.is_process,
+            codec: subject.codec,
+            events,
+            leases: 0,
+            items: tempfile::tempdir().expect("a directory"),
+        }
     }
 
     /// An executor with one worker that is ready.
@@ -107,6 +117,29 @@ impl Rig {
         let lease = LeaseId(self.leases);
         self.executor.assign(worker, Assignment { lease, attempt, chunk, range: 0..count, saved_state });
         lease
+    }
+
+    /// Hands out one item in a file, which is there as long as the rig; its path.
+    pub fn stage(
+        &mut self,
+        worker: WorkerId,
+        deed: &Deed,
+        attempt: u32,
+        saved_state: Option<SavedState>,
+    ) -> (PathBuf, LeaseId) {
+        let mut encoded = Vec::new();
+        self.codec.encode(deed, &mut encoded).expect("an item encodes");
+        self.leases += 1;
+        let (lease, path) = (LeaseId(self.leases), self.items.path().join(self.leases.to_string()));
+        std::fs::write(&path, &encoded).expect("a file of a test");
+        let mut crc = Crc32c::new();
+        crc.update(&encoded);
+        let (len, crc32c, keeper) = (encoded.len() as u64, crc.value(), Box::new(()));
+        let item = StagedItem { path: path.clone(), len, crc32c, keeper };
+        let identities = Identities::Ordinals(vec![OrdinalRun { first: 0, count: 1 }]);
+        let chunk = Arc::new(Chunk::of_staged(ItemIndex(0), item, identities));
+        self.executor.assign(worker, Assignment { lease, attempt, chunk, range: 0..1, saved_state });
+        (path, lease)
     }
 
     /// The next event, which must be this worker's.

@@ -1,10 +1,10 @@
 //! Positioned reads and writes, and where small files live best.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Reads from an offset on until `bytes` is full or the file ends; the number of bytes read.
@@ -24,6 +24,11 @@ pub(crate) fn read_full_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result
 /// Writes all of `bytes` at an offset.
 pub(crate) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     file.write_all_at(bytes, at)
+}
+
+/// Makes a file that nobody else may open.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A world-writable directory on a memory file system.

@@ -35,6 +35,11 @@ pub(crate) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()>
     Ok(())
 }
 
+/// Makes a file; its directory admits nobody else.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    File::create_new(path)
+}
+
 /// Windows has none; a file that is mapped and never flushed stays in its cache.
 pub(crate) fn memory_directory() -> Option<&'static Path> {
     None
