@@ -1,10 +1,12 @@
 //! What the store knows without reading: which items have an outcome, and what is known against the others.
 
 pub(crate) mod copy;
+mod gathered;
 
+use self::gathered::Gathered;
 use crate::added::{Added, Kept};
 use crate::format::record::{Item, LeaseItems, Record, put_lease_started, records};
-use crate::keyed::{Entry, KeyHash, KeyedTable};
+use crate::keyed::{Entry, KeyHash, KeyedTable, Refused};
 use crate::limits::LEASES_PER_WORKER_MAX;
 use crate::seeded::has_bug;
 use crate::states::SavedStates;
@@ -31,6 +33,8 @@ pub(crate) struct Index {
     added: Added,
     /// Outcomes up to this lsn came with a snapshot.
     covered: u64,
+    /// Outcomes with keys that were read and are not taken in yet; only while a journal is read.
+    gathered: Option<Gathered>,
 }
 
 const FLAG_SEEN: u64 = 0b100;
@@ -84,6 +88,7 @@ impl Index {
             leases_epoch: 0,
             added: Added::default(),
             covered: 0,
+            gathered: None,
         }
     }
 
@@ -115,35 +120,42 @@ impl Index {
             self.settle_again(record);
             return Ok(());
         }
-        let mut undo = Undo::default();
-        let taken = match record {
-            Record::CompletedRun { first, count, .. } => self.insert_run(*first, *count, &mut undo),
+        match record {
+            Record::CompletedRun { first, count, .. } => {
+                let mut undo = Undo::default();
+                self.insert_run(*first, *count, &mut undo)?;
+                self.accept(&undo);
+            }
             Record::Completed { item, .. } | Record::CompletedBlob { item, .. } => {
-                self.insert(*item, OutcomeKind::Completed, lsn, &mut undo)
+                self.apply_outcome(*item, OutcomeKind::Completed, lsn)?;
             }
-            Record::SetAside { item, kind, .. } => self.insert(*item, *kind, lsn, &mut undo),
-            Record::Note { key, note } => {
-                self.set_note(*key, *note);
-                Ok(())
-            }
+            Record::SetAside { item, kind, .. } => self.apply_outcome(*item, *kind, lsn)?,
+            Record::Note { key, note } => self.set_note(*key, *note),
             Record::LeaseStarted { epoch, worker, lease, items } => {
                 let mut record = Vec::new();
                 put_lease_started(&mut record, (*epoch, *worker, *lease), items.iter().copied());
                 self.lease_started((*epoch, *worker, *lease), lsn, &record);
-                Ok(())
             }
             Record::Added { key, content } => {
+                self.take_in_gathered_of(key)?;
                 self.add(key, content);
-                Ok(())
             }
-            Record::SavedState { item, state } => {
-                self.set_saved_state(*item, (*state).into());
-                Ok(())
-            }
-            Record::Dropped { .. } | Record::Other => Ok(()),
-        };
+            Record::SavedState { item, state } => self.set_saved_state(*item, (*state).into()),
+            Record::Dropped { .. } | Record::Other => {}
+        }
+        Ok(())
+    }
+
+    fn apply_outcome(&mut self, item: Item<'_>, kind: OutcomeKind, lsn: u64) -> Result<(), AlreadyDone> {
+        if self.gathered.is_some()
+            && let KeyId::Hash(hash) = self.id(item.key)
+        {
+            return self.insert_later(hash, item.fingerprint, kind, lsn);
+        }
+        let mut undo = Undo::default();
+        self.insert(item, kind, lsn, &mut undo)?;
         self.accept(&undo);
-        taken
+        Ok(())
     }
 
     /// Completed ordinals; all or nothing. See [`Self::accept`].
@@ -176,8 +188,8 @@ impl Index {
                 undo.steps.push(UndoStep::Ordinals { first: ordinal, count: 1, kind });
             }
             KeyId::Hash(hash) => {
-                let flag = if self.added.contains(hash) { FLAG_ADDED } else { 0 };
-                let before = self.insert_key(hash, item.fingerprint, lsn, flag | kind_flags(kind))?;
+                let flags = self.added_flag(hash) | kind_flags(kind) | FLAG_SEEN;
+                let before = self.place(Entry::new(hash, lsn, flags, fold(item.fingerprint)))?;
                 let added = self.added.take(hash);
                 undo.steps.push(UndoStep::Key { hash, before, kind, added });
             }
@@ -214,22 +226,20 @@ impl Index {
         self.states.retain(|id| !matches!(id, KeyId::Ordinal(ordinal) if range.contains(ordinal)));
     }
 
-    fn insert_key(
-        &mut self,
-        hash: KeyHash,
-        fingerprint: Option<Fingerprint>,
-        lsn: u64,
-        flags: u64,
-    ) -> Result<Option<Entry>, AlreadyDone> {
-        let found = self.keyed.get(hash);
-        if found.is_some_and(|found| is_same_input(found.fingerprint, fingerprint))
-            && !has_bug("a key with the same input is accepted twice")
-        {
-            return Err(AlreadyDone);
-        }
-        let was_added = found.map_or(0, |found| found.flags() & FLAG_ADDED);
-        let before =
-            self.keyed.insert(Entry::new(hash, lsn, flags | was_added | FLAG_SEEN, fold(fingerprint)));
+    fn added_flag(&self, hash: KeyHash) -> u64 {
+        if self.added.contains(hash) { FLAG_ADDED } else { 0 }
+    }
+
+    /// Puts an entry in unless there is one for the same input; the one that it replaces.
+    fn place(&mut self, entry: Entry) -> Result<Option<Entry>, AlreadyDone> {
+        let is_refused = |found: &Entry, new: &mut Entry| {
+            if found.flags() & FLAG_ADDED != 0 {
+                new.set_flag(FLAG_ADDED, true);
+            }
+            is_same_input(found.fingerprint, new.fingerprint)
+                && !has_bug("a key with the same input is accepted twice")
+        };
+        let before = self.keyed.insert_unless(entry, is_refused).map_err(|Refused| AlreadyDone)?;
         if let Some(before) = before {
             *self.counts.of(kind_of(&before)) -= 1;
         }
@@ -265,7 +275,7 @@ impl Index {
             KeyId::Ordinal(_) => Lookup::New,
             KeyId::Hash(hash) => match self.keyed.get(hash) {
                 None => Lookup::New,
-                Some(found) if is_same_input(found.fingerprint, fingerprint) => Lookup::Done,
+                Some(found) if is_same_input(found.fingerprint, fold(fingerprint)) => Lookup::Done,
                 Some(_) => Lookup::Changed,
             },
         }
@@ -370,7 +380,7 @@ impl Index {
             return None;
         }
         let (of, state) = self.states.get(self.id(key))?;
-        is_same_input(of, fingerprint).then_some(state)
+        is_same_input(of, fold(fingerprint)).then_some(state)
     }
 
     pub(crate) fn has_saved_states(&self) -> bool {
@@ -493,6 +503,7 @@ fn fold(fingerprint: Option<Fingerprint>) -> u64 {
     fingerprint.map_or(0, |f| xxh3_64(&f.0).max(1))
 }
 
-fn is_same_input(stored: u64, asked: Option<Fingerprint>) -> bool {
-    asked.is_none() || stored == fold(asked)
+/// Both as [`fold`] makes them.
+fn is_same_input(stored: u64, asked: u64) -> bool {
+    asked == 0 || stored == asked
 }

@@ -8,7 +8,7 @@ use crate::format::snapshot::KEY_LEN;
 use crate::seeded::has_bug;
 
 /// Shards grow one at a time, so that growing takes no memory to speak of.
-const SHARDS: usize = 256;
+pub(crate) const SHARDS: usize = 256;
 
 /// Of 64 places so many are taken at most; a shard then grows by an eighth.
 const LOAD_MAX_OF_64: usize = 56;
@@ -134,6 +134,10 @@ struct Shard {
     len: usize,
 }
 
+/// An entry that was there has refused to be replaced.
+#[derive(Debug)]
+pub(crate) struct Refused;
+
 /// Where a hash is, or belongs.
 enum Place {
     Found(usize),
@@ -174,10 +178,34 @@ impl KeyedTable {
         }
     }
 
+    /// Keys in one shard.
+    pub(crate) fn shard_len(&self, number: usize) -> usize {
+        self.shards[number].len
+    }
+
+    /// Looks at where each of the entries belongs, at all together: whoever then puts them in one by one finds that memory in the
+    /// processor's cache instead of waiting for each in turn.
+    pub(crate) fn ask_ahead(&self, entries: &[Entry]) {
+        let looked = entries.iter().fold(0, |looked, entry| {
+            let shard = &self.shards[entry.hash().shard()];
+            looked ^ shard.places.get(shard.ideal(entry.hash())).map_or(0, |there| there.low_and_state)
+        });
+        std::hint::black_box(looked);
+    }
+
     /// Puts an entry in; the one that it replaces.
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<Entry> {
+        self.insert_unless(entry, |_, _| false).expect("nobody refuses")
+    }
+
+    /// The same, unless the one that it would replace refuses; it may also change the new one.
+    pub(crate) fn insert_unless(
+        &mut self,
+        entry: Entry,
+        is_refused: impl FnOnce(&Entry, &mut Entry) -> bool,
+    ) -> Result<Option<Entry>, Refused> {
         let shard = entry.hash().shard();
-        let replaced = self.shards[shard].insert(entry, self.range_min);
+        let replaced = self.shards[shard].insert_unless(entry, self.range_min, is_refused)?;
         self.len += usize::from(replaced.is_none());
         if let (Some(copying), Some(before)) = (&mut self.copying, replaced)
             && shard >= copying.next_shard
@@ -186,7 +214,7 @@ impl KeyedTable {
         {
             copying.replaced.push(before);
         }
-        replaced
+        Ok(replaced)
     }
 
     /// Begins a copy of the table as it is now, in which no outcome has `end_lsn` or a higher one.
@@ -279,12 +307,18 @@ impl Shard {
         Place::Missing(self.places.len())
     }
 
-    fn insert(&mut self, entry: Entry, range_min: usize) -> Option<Entry> {
+    fn insert_unless(
+        &mut self,
+        mut entry: Entry,
+        range_min: usize,
+        is_refused: impl FnOnce(&Entry, &mut Entry) -> bool,
+    ) -> Result<Option<Entry>, Refused> {
         if (self.len + 1) * 64 > self.range * LOAD_MAX_OF_64 {
             self.grow(range_min);
         }
         match self.find(entry.hash()) {
-            Place::Found(at) => Some(std::mem::replace(&mut self.places[at], entry)),
+            Place::Found(at) if is_refused(&self.places[at], &mut entry) => Err(Refused),
+            Place::Found(at) => Ok(Some(std::mem::replace(&mut self.places[at], entry))),
             Place::Missing(at) => {
                 let behind = self.places[at..].iter().position(Entry::is_empty);
                 let free = behind.map_or(self.places.len(), |behind| at + behind);
@@ -294,7 +328,7 @@ impl Shard {
                 self.places.copy_within(at..free, at + 1);
                 self.places[at] = entry;
                 self.len += 1;
-                None
+                Ok(None)
             }
         }
     }

@@ -54,6 +54,12 @@ pub(crate) const SNAPSHOT_WRITE: usize = 1 << 20;
 pub(crate) const LEASES_PER_WORKER_MAX: usize = 16;
 /// Bytes that one read of a journal asks for.
 pub(crate) const READ_CHUNK: usize = 1 << 20;
+/// While a journal is read, so many keys are gathered before they are sorted by shards;
+pub(crate) const FRESH_KEYS: usize = 1024;
+/// of a shard up to a sixteenth of those that it has, but at least so many,
+pub(crate) const GATHERED_MIN: usize = 64;
+/// and so many at most: 12 MiB in all shards.
+pub(crate) const GATHERED_MAX: usize = 2048;
 /// Looks at a journal that somebody writes to; a writer that is faster than this many looks is none.
 pub(crate) const LOOKS_MAX: u32 = 16;
 /// How long an operation on the whole store waits for another one's end.

@@ -98,6 +98,30 @@ fn a_run_of_fewer_or_more_outputs_than_it_says_ends_what_is_read_with_the_damage
 }
 
 #[test]
+fn an_outcome_that_a_key_has_twice_is_found_where_it_is_read_the_second_time() {
+    let (disk, path, mut content, end) = journal();
+    let mut at = end;
+    let mut second = 0;
+    for (lsn, key) in (4..).zip(["a", "b", "a", "c"]) {
+        if lsn == 6 {
+            second = at as u64;
+        }
+        // A completed item with a key of one byte, an attempt and an output of one byte.
+        let body = [&[2, 1 << 1 | 1][..], key.as_bytes(), &[1, 1, b'x']].concat();
+        let forged = seal(&content, at, (lsn, 1, 0), &body);
+        content[at..at + forged.len()].copy_from_slice(&forged);
+        at += forged.len();
+    }
+    disk.poke(&path, content).unwrap();
+    match open_store(&disk).unwrap().open_job(JOB) {
+        Err(StoreError::Corrupt(damage)) => {
+            assert_eq!((damage.what, damage.at, damage.first_lsn_affected), (DamageKind::Records, second, 6));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_gap_and_a_repetition_of_lsns_are_corrupt() {
     assert_eq!(open_with(5, 1, 0), Err(DamageKind::LsnSequence));
     assert_eq!(open_with(3, 1, 0), Err(DamageKind::LsnSequence));

@@ -83,13 +83,13 @@ fn a_job_goes_on_when_there_is_more_room_than_it_stopped_with() {
     let (job, mut model) = begin(&disk, FillAhead::Inline);
     leave(&disk, 2 << 20);
     let next = commit_until_full(&job, &mut model, FIRST);
-    leave(&disk, RESERVE + (16 << 10));
+    leave(&disk, 2 * RESERVE - 1);
     let files = disk.files();
 
     no_space(job.reopen());
 
     assert_eq!(disk.files(), files, "a try leaves nothing");
-    leave(&disk, 3 * RESERVE);
+    leave(&disk, 2 * RESERVE);
     job.reopen().unwrap();
     model.commit_run(&job, next, 100).unwrap();
     drop(job);
@@ -149,6 +149,20 @@ fn no_snapshot_is_written_into_the_reserve() {
     assert_eq!(disk.unfit_writes(), 0);
     leave(&disk, 2 * RESERVE);
     assert_eq!(job.snapshot().unwrap(), 1000);
+}
+
+#[test]
+fn no_set_of_ordinals_is_written_into_the_reserve() {
+    let disk = SimDisk::new();
+    let (job, _) = begin(&disk, FillAhead::Off);
+    // Far apart, so that each costs some bytes.
+    for n in 0..600 {
+        job.commit(Batch::completed_dense(n << 32, 1, 1, &entries(&[b"x"])).unwrap()).unwrap();
+    }
+    leave(&disk, RESERVE + (8 << 10));
+    no_space(job.snapshot());
+    leave(&disk, 2 * RESERVE);
+    assert_eq!(job.snapshot().unwrap(), 600);
 }
 
 /// Nobody tells of a quota, so a write is torn by it; and each try of going on comes to the same end.

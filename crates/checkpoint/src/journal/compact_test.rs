@@ -1,11 +1,13 @@
 //! What compaction writes, frame by frame.
 
-use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, FrameKey, HEADER_LEN, TYPE_MARK, TYPE_RECORDS};
-use crate::format::record::{Record, put_dropped, records};
+use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, FrameKey, TYPE_MARK, TYPE_RECORDS};
+use crate::format::record::put_dropped;
 use crate::format::segment::{COPY_OFFSETS, FRAMES_START, SegmentHeader, file_name};
 use crate::journal::append::FrameKind;
 use crate::journal::chain::Link;
-use crate::journal::inside_test::{commit_key, fill_keys, keyed_job, rotate, try_after_death};
+use crate::journal::inside_test::{
+    ShownFrame, append, commit_key, fill_keys, frames_of, keyed_job, rotate, try_after_death,
+};
 use crate::journal::lead::lock;
 use crate::journal::rewrite::Tail;
 use crate::{JobStore, KeyRef, Note};
@@ -15,40 +17,15 @@ fn chain_of(job: &JobStore) -> Vec<Link> {
     lock(&job.journal.chain).links.clone()
 }
 
-fn append(job: &JobStore, kind: FrameKind, body: &[u8]) {
-    let mut frame = vec![0; HEADER_LEN];
-    frame.extend_from_slice(body);
-    lock(&job.journal.tip).appender.append(kind, &mut frame).unwrap();
-}
-
-/// The frames of the segment that was written: type, flags, outcomes, and the records in short.
-fn frames(job: &JobStore, header: &SegmentHeader) -> Vec<(u8, u8, u32, Vec<String>)> {
+/// The frames of the segment that was written.
+fn frames(job: &JobStore, header: &SegmentHeader) -> Vec<ShownFrame> {
     let tail = Tail {
         path: job.journal.dir.join("seg-unfinished"),
         key: FrameKey::new(header.salt, header.epoch, header.seq),
         from: FRAMES_START,
         to: header.compacted.unwrap().end,
     };
-    let mut frames = Vec::new();
-    let take = |frame: &crate::journal::reader::Frame<'_>| {
-        let is_records = frame.header.kind == TYPE_RECORDS;
-        let body = if is_records { frame.body } else { &[] };
-        let shown = records(body).map(|record| shown(&record.unwrap())).collect();
-        frames.push((frame.header.kind, frame.header.flags, frame.header.count, shown));
-        Ok(())
-    };
-    tail.each(job.journal.disk.as_ref(), take).unwrap();
-    frames
-}
-
-fn shown(record: &Record<'_>) -> String {
-    match record {
-        Record::Dropped { count } => format!("{count} dropped"),
-        Record::Completed { item, .. } => format!("{:?}", item.key),
-        Record::SavedState { state, .. } => format!("state {state:?}"),
-        Record::LeaseStarted { lease, .. } => format!("lease {lease}"),
-        other => format!("{other:?}"),
-    }
+    frames_of(job, &tail)
 }
 
 #[test]

@@ -2,11 +2,16 @@
 //! are intact and belong elsewhere.
 
 use super::append::FrameKind;
+use super::create::begin_segment;
 use super::fill::FillAhead;
 use super::group::State;
 use super::lead::lock;
+use super::reader::Frame;
+use super::rewrite::Tail;
 use crate::batch::Batch;
-use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, HEADER_LEN};
+use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, HEADER_LEN, TYPE_RECORDS};
+use crate::format::record::{Record, records};
+use crate::format::segment::{FRAMES_START, SegmentHeader};
 use crate::format::snapshot::{FOOTER_LEN, Footer, SUM_LEN, file_name};
 use crate::{CommitEvent, Durability, JobSpec, JobStore, KeyRef, Store, StoreError, StoreOptions, clock};
 use cofferdam_pipeline_core::{Fingerprint, Keying, push_entry_len};
@@ -77,6 +82,39 @@ pub(super) fn commit_key(job: &JobStore, key: &str, input: u8, output: &[u8]) {
 /// So much that the next segment does not take this one in; after the next time, none of it counts.
 pub(super) fn fill_keys(job: &JobStore, input: u8) {
     (0..5).for_each(|part| commit_key(job, &format!("large {part}"), input, &[7; 1 << 20]));
+}
+
+/// Writes a frame that is not for the index.
+pub(super) fn append(job: &JobStore, kind: FrameKind, body: &[u8]) {
+    let mut frame = vec![0; HEADER_LEN];
+    frame.extend_from_slice(body);
+    lock(&job.journal.tip).appender.append(kind, &mut frame).unwrap();
+}
+
+/// Type, flags, outcomes, and the records in short.
+pub(super) type ShownFrame = (u8, u8, u32, Vec<String>);
+
+pub(super) fn frames_of(job: &JobStore, tail: &Tail) -> Vec<ShownFrame> {
+    let mut frames = Vec::new();
+    let take = |frame: &Frame<'_>| {
+        let is_records = frame.header.kind == TYPE_RECORDS;
+        let body = if is_records { frame.body } else { &[] };
+        let shown = records(body).map(|record| shown(&record.unwrap())).collect();
+        frames.push((frame.header.kind, frame.header.flags, frame.header.count, shown));
+        Ok(())
+    };
+    tail.each(job.journal.disk.as_ref(), take).unwrap();
+    frames
+}
+
+fn shown(record: &Record<'_>) -> String {
+    match record {
+        Record::Dropped { count } => format!("{count} dropped"),
+        Record::Completed { item, .. } => format!("{:?}", item.key),
+        Record::SavedState { state, .. } => format!("state {state:?}"),
+        Record::LeaseStarted { lease, .. } => format!("lease {lease}"),
+        other => format!("{other:?}"),
+    }
 }
 
 /// Opens what is there now, as after the death of whoever has `job` open.
@@ -159,6 +197,7 @@ fn an_opening_knows_how_much_it_had_to_read() {
     }
     let snapshot_at = end();
     job.snapshot().unwrap();
+    assert_eq!(job.journal.snapshots.behind(), 0);
     commit(&job, 5, &[7; 100]);
     let first = end() - snapshot_at;
     rotate(&job);
@@ -345,8 +384,7 @@ fn a_frame_of_a_later_version_is_passed_over_if_it_says_so_and_refused_otherwise
     for flags in [FLAG_SKIPPABLE, FLAG_COMMIT] {
         let (dir, job) = job();
         commit(&job, 0, b"output");
-        let mut frame = vec![7; HEADER_LEN + 20];
-        lock(&job.journal.tip).appender.append(FrameKind { kind: 9, flags, count: 0 }, &mut frame).unwrap();
+        append(&job, FrameKind { kind: 9, flags, count: 0 }, b"of a later version");
         commit(&job, 1, b"output");
         job.journal.write_mark().unwrap();
         match try_after_death(&dir, &job) {
@@ -355,4 +393,22 @@ fn a_frame_of_a_later_version_is_passed_over_if_it_says_so_and_refused_otherwise
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_segment_whose_first_frame_is_torn_never_began() {
+    let (dir, job) = job();
+    commit(&job, 0, b"output");
+    job.journal.write_mark().unwrap();
+    let header = {
+        let tip = lock(&job.journal.tip);
+        SegmentHeader { seq: 2, prev: tip.appender.pin(), ..tip.appender.header }
+    };
+    let (appender, _) =
+        begin_segment(&job.journal.disk, &job.journal.dir, header, &[], FillAhead::Off).unwrap();
+    let mut content = std::fs::read(&appender.path).unwrap();
+    content[FRAMES_START as usize + HEADER_LEN] ^= 1;
+    std::fs::write(&appender.path, content).unwrap();
+    let again = after_death(&dir, &job);
+    assert_eq!((again.counts().completed, again.recovery().skipped_segments), (1, vec![2]));
 }

@@ -16,7 +16,7 @@ use crate::format::frame::{FLAG_SKIPPABLE, FrameKey, TYPE_MARK, TYPE_RECORDS};
 use crate::format::record::records;
 use crate::format::segment::{FRAMES_START, Pin, SegmentHeader};
 use crate::format::snapshot::SnapshotPlace;
-use crate::index::Index;
+use crate::index::{AlreadyDone, Index};
 use crate::seeded::has_bug;
 use crate::{JobState, OpenLease, RecoveryReport, StoreError};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -73,8 +73,25 @@ impl Place {
     }
 }
 
+/// How outcomes with keys come into the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keys {
+    Gathered,
+    OneByOne,
+}
+
 /// Reads the journal in `dir`.
 pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recovered, StoreError> {
+    match read(disk, dir, scope, Keys::Gathered) {
+        // Of many keys that are taken in together none can tell where it was read.
+        Err(StoreError::Corrupt(damage)) if damage.what == DamageKind::Records => {
+            read(disk, dir, scope, Keys::OneByOne)
+        }
+        read => read,
+    }
+}
+
+fn read(disk: &dyn Disk, dir: &Path, scope: Scope, keys: Keys) -> Result<Recovered, StoreError> {
     let content = head_file::read(disk, dir)?;
     let unknown = content.head.ro_compat;
     if scope == Scope::Accepted && unknown != 0 {
@@ -95,6 +112,9 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
         None => (Index::new(seed), None, 0),
     };
     index.expect(content.head.counts.total());
+    if keys == Keys::Gathered {
+        index.gather();
+    }
     let first = start.and_then(|place| position_of(&place, &path)).unwrap_or(0);
     let mut behind = 0;
     for pair in path[first..].windows(2) {
@@ -125,6 +145,8 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recov
         let accepted = recovered.end_with(found, header, start, scope)?;
         recovered.continue_after(&path, start.map_or(0, |_| first + 1), accepted);
     }
+    let taken = recovered.index.take_in_gathered();
+    taken.map_err(|AlreadyDone| StoreError::corrupt(dir, 0, DamageKind::Records, 1))?;
     Ok(recovered)
 }
 

@@ -157,3 +157,7 @@ impl Input<'_> {
         Ok(u128::from_le_bytes(sum) == self.sum.digest128())
     }
 }
+
+#[cfg(test)]
+#[path = "restore_test.rs"]
+mod tests;

@@ -170,3 +170,7 @@ impl Tail {
         StoreError::corrupt(&self.path, at, DamageKind::Frame, 0)
     }
 }
+
+#[cfg(test)]
+#[path = "rewrite_test.rs"]
+mod tests;

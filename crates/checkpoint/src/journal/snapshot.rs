@@ -183,12 +183,8 @@ impl Journal {
         footer: impl FnOnce(&crate::format::head::Head) -> Footer,
     ) -> Result<u64, StoreError> {
         let failed = |op, error| StoreError::io(op, path, error);
-        // What an earlier attempt left.
-        match self.disk.remove_file(path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("remove", error)),
-        }
+        // What an earlier attempt left; if it cannot be removed, creating it fails.
+        let _ = self.disk.remove_file(path);
         let keys = lock(&self.state).index.keys_len();
         room::check(self.disk.as_ref(), path, (copy.done.serialized_size() + keys * KEY_LEN) as u64)?;
         let file = self.disk.open(path, OpenMode::CreateNew).map_err(|error| failed("create", error))?;
