@@ -206,6 +206,14 @@ def records(body):
             for _ in range(fields.varint()):
                 if not isinstance(identity(fields, False)[0], bytes):
                     fields.varint()
+        elif kind == 12:
+            rest = Fields(fields.bytes())
+            key, fingerprint = identity(rest, has_fingerprint)
+            attempts = rest.varint()
+            names = [f"blob:{rest.varint()}:{rest.take(32).hex()}" for _ in range(rest.varint())]
+            is_blob = rest.take(1)[0]
+            names.append(f"blob:{rest.varint()}:{rest.take(32).hex()}" if is_blob else rest.take(len(rest.data) - rest.at).hex())
+            yield key, fingerprint, "completed", attempts, "+".join(names)
         elif kind == 11:
             yield from [None] * Fields(fields.bytes()).varint()
         else:
@@ -341,8 +349,10 @@ def list_job(directory, store):
         check_snapshot(path, head, order, history)
     need(not head["snapshot"] or (directory / f"snap-{head['snapshot']:016x}").exists(), "the snapshot that HEAD names")
     for lsn, (key, fingerprint, kind, attempts, what) in history:
-        if what.startswith("blob:"):
-            _, length, name = what.split(":")
+        for part in what.split("+"):
+            if not part.startswith("blob:"):
+                continue
+            _, length, name = part.split(":")
             need((directory / "blobs" / name).stat().st_size == int(length), "a blob's length")
         latest[key] = (lsn, fingerprint, kind, attempts, what)
     print("job", head["name"].hex(), head["state"], len(latest))

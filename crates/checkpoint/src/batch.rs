@@ -1,11 +1,14 @@
 //! Outcomes on their way into the store.
 
-use crate::format::record::{Item, put_completed, put_completed_blob, put_completed_run, put_set_aside};
+use crate::format::record::{
+    Item, put_completed, put_completed_blob, put_completed_files, put_completed_run, put_set_aside,
+};
 use crate::index::{AlreadyDone, Index, Undo};
 use crate::limits::OUTPUT_INLINE_MAX;
 use crate::{BlobRef, KeyRef, StoreError};
 use cofferdam_pipeline_core::{
-    Evidence, Fingerprint, Identities, Key, OutcomeKind, entries, split_first_entry,
+    Evidence, Fingerprint, Identities, Key, OUTPUT_FILES_MAX, OutcomeKind, OutputBody, StoredOutput, entries,
+    split_first_entry,
 };
 use std::ops::Range;
 
@@ -20,6 +23,7 @@ enum Part<'a> {
     Run { first: u64, count: u32, attempts: u32, entries: &'a [u8] },
     Completed { item: Item<'a>, attempts: u32, output: &'a [u8] },
     Blob { item: Item<'a>, attempts: u32, blob: BlobRef },
+    WithFiles { item: Item<'a>, attempts: u32, output: StoredOutput<&'a [u8]> },
     SetAside { item: Item<'a>, kind: OutcomeKind, attempts: u32, evidence: &'a Evidence },
 }
 
@@ -122,6 +126,24 @@ impl<'a> Batch<'a> {
         Ok(Self { parts: vec![Part::Blob { item, attempts, blob }] })
     }
 
+    /// An item whose files, and whose output if that is a blob, were put before.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] for a key that is too long, or more than [`OUTPUT_FILES_MAX`] files.
+    pub fn completed_with_files(
+        key: KeyRef<'a>,
+        fingerprint: Option<Fingerprint>,
+        attempts: u32,
+        output: StoredOutput<&'a [u8]>,
+    ) -> Result<Self, StoreError> {
+        let item = checked_item(key, fingerprint)?;
+        let (len, max) = (output.files.len(), OUTPUT_FILES_MAX);
+        if len > max {
+            return Err(StoreError::TooLong { what: "a list of files", len, max });
+        }
+        Ok(Self { parts: vec![Part::WithFiles { item, attempts, output }] })
+    }
+
     /// Puts the outcomes of `other` behind those of this batch.
     pub fn append(&mut self, mut other: Self) {
         self.parts.append(&mut other.parts);
@@ -142,6 +164,9 @@ impl<'a> Batch<'a> {
             Part::Run { entries, .. } => entries.len() + 32,
             Part::Completed { item, output, .. } => item_len(item) + output.len() + 32,
             Part::Blob { item, .. } => item_len(item) + 64,
+            Part::WithFiles { item, output, .. } => {
+                item_len(item) + part.output_bytes() + (output.files.len() + 2) * 64
+            }
             Part::SetAside { item, evidence, .. } => item_len(item) + evidence_len(evidence) + 32,
         };
         self.parts.iter().map(part_len).sum()
@@ -149,9 +174,13 @@ impl<'a> Batch<'a> {
 
     /// The blobs that its outcomes name.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = &BlobRef> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Blob { blob, .. } => Some(blob),
-            Part::Run { .. } | Part::Completed { .. } | Part::SetAside { .. } => None,
+        self.parts.iter().flat_map(|part| {
+            let (alone, of_files) = match part {
+                Part::Blob { blob, .. } => (Some(blob), None),
+                Part::WithFiles { output, .. } => (None, Some(output.blobs())),
+                Part::Run { .. } | Part::Completed { .. } | Part::SetAside { .. } => (None, None),
+            };
+            alone.into_iter().chain(of_files.into_iter().flatten())
         })
     }
 
@@ -172,9 +201,18 @@ impl<'a> Batch<'a> {
                 Part::Completed { item, attempts, output } if output.len() > OUTPUT_INLINE_MAX => {
                     out.parts.push(Part::Blob { item, attempts, blob: spill(output)? });
                 }
+                Part::WithFiles {
+                    item,
+                    attempts,
+                    output: StoredOutput { body: OutputBody::Inline(bytes), files },
+                } if bytes.len() > OUTPUT_INLINE_MAX => {
+                    let output = StoredOutput { body: OutputBody::Blob(spill(bytes)?), files };
+                    out.parts.push(Part::WithFiles { item, attempts, output });
+                }
                 part @ (Part::Run { .. }
                 | Part::Completed { .. }
                 | Part::Blob { .. }
+                | Part::WithFiles { .. }
                 | Part::SetAside { .. }) => {
                     out.parts.push(part);
                 }
@@ -281,6 +319,10 @@ impl Part<'_> {
         match self {
             Self::Run { entries, .. } => entries.len(),
             Self::Completed { output, .. } => output.len(),
+            Self::WithFiles { output, .. } => match output.body {
+                OutputBody::Inline(bytes) => bytes.len(),
+                OutputBody::Blob(_) => 0,
+            },
             Self::Blob { .. } | Self::SetAside { .. } => 0,
         }
     }
@@ -288,9 +330,10 @@ impl Part<'_> {
     fn first_key(&self) -> Key {
         match self {
             Self::Run { first, .. } => Key::Ordinal(*first),
-            Self::Completed { item, .. } | Self::Blob { item, .. } | Self::SetAside { item, .. } => {
-                item.key.to_key()
-            }
+            Self::Completed { item, .. }
+            | Self::Blob { item, .. }
+            | Self::WithFiles { item, .. }
+            | Self::SetAside { item, .. } => item.key.to_key(),
         }
     }
 
@@ -302,6 +345,10 @@ impl Part<'_> {
         undo: &mut Undo,
     ) -> Result<(), AlreadyDone> {
         match *self {
+            Self::WithFiles { item, attempts, ref output } => {
+                index.insert(item, OutcomeKind::Completed, lsn, undo)?;
+                put_completed_files(out, item, attempts, output);
+            }
             Self::Run { first, count, attempts, entries } => {
                 index.insert_run(first, count, undo)?;
                 put_completed_run(out, first, count, attempts, entries);

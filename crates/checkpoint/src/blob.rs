@@ -1,13 +1,14 @@
 //! Large outputs: staged, synced, renamed, and only then committed.
 
+use crate::blob_reader::BlobReader;
 use crate::disk::{Disk, OpenMode, write_all_at};
 use crate::journal::lead::lock;
 use crate::journal::room;
 use crate::limits::OUTPUT_INLINE_MAX;
 use crate::seeded::has_bug;
 use crate::verify::is_named;
-use crate::{BlobRef, JobStore, StoreError, random};
-use std::io;
+use crate::{BlobRef, Blobs, JobStore, StoreError, random};
+use std::io::{self, Read};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -36,6 +37,12 @@ impl JobStore {
     /// not what was committed.
     pub fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
         read(self.journal.disk.as_ref(), &self.journal.dir, blob)
+    }
+
+    /// The committed large outputs, for readers that may outlive this handle.
+    #[must_use]
+    pub fn blobs(&self) -> Blobs {
+        Blobs::of_job(&self.journal.disk, &self.journal.dir)
     }
 
     /// Its outcome is yet to come, so nothing names it.
@@ -109,19 +116,52 @@ fn write_and_sync(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), St
 /// Reads a blob and checks that it is what was committed.
 pub(crate) fn read(disk: &dyn Disk, dir: &Path, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
     let path = path_of(dir, blob);
-    let damaged = || StoreError::BlobDamaged { path: path.clone() };
     let bytes = match crate::disk::read_whole(disk, &path, blob.len) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named(disk, dir, blob)? => {
-            return Err(StoreError::BlobGone { path });
-        }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
-            return Err(damaged());
-        }
-        Err(error) => return Err(StoreError::io("read", &path, error)),
+        Err(error) => return Err(unreadable(disk, dir, blob, path, error)),
     };
     let is_intact = bytes.len() as u64 == blob.len && *blake3::hash(&bytes).as_bytes() == blob.hash;
-    if is_intact || has_bug("a blob is not checked") { Ok(bytes) } else { Err(damaged()) }
+    if is_intact || has_bug("a blob is not checked") {
+        Ok(bytes)
+    } else {
+        Err(StoreError::BlobDamaged { path })
+    }
+}
+
+/// What it means that a blob cannot be read.
+pub(crate) fn unreadable(
+    disk: &dyn Disk,
+    dir: &Path,
+    blob: &BlobRef,
+    path: PathBuf,
+    error: io::Error,
+) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::NotFound => match is_named(disk, dir, blob) {
+            Ok(true) => StoreError::BlobDamaged { path },
+            Ok(false) => StoreError::BlobGone { path },
+            Err(error) => error,
+        },
+        io::ErrorKind::InvalidData => StoreError::BlobDamaged { path },
+        _ => StoreError::io("read", &path, error),
+    }
+}
+
+/// Copies a blob of the job in `dir` into another one, in constant memory; durable when this returns.
+pub(crate) fn copy(disk: &dyn Disk, dir: &Path, blob: &BlobRef, to: &JobStore) -> Result<(), StoreError> {
+    let mut reader = BlobReader::open(disk, dir, blob)?;
+    let staged = to.stage()?;
+    let mut chunk = vec![0; WRITE_CHUNK];
+    let mut at = 0;
+    loop {
+        match reader.read(&mut chunk) {
+            Ok(0) => return to.commit_copy(staged, blob),
+            Ok(n) => staged.write(&chunk[..n], at)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(disk, dir, blob, path_of(dir, blob), error)),
+        }
+        at = reader.at();
+    }
 }
 
 /// Removes what was staged and never committed.

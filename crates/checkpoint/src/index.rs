@@ -126,7 +126,9 @@ impl Index {
                 self.insert_run(*first, *count, &mut undo)?;
                 self.accept(&undo);
             }
-            Record::Completed { item, .. } | Record::CompletedBlob { item, .. } => {
+            Record::Completed { item, .. }
+            | Record::CompletedBlob { item, .. }
+            | Record::CompletedFiles { item, .. } => {
                 self.apply_outcome(*item, OutcomeKind::Completed, lsn)?;
             }
             Record::SetAside { item, kind, .. } => self.apply_outcome(*item, *kind, lsn)?,

@@ -7,7 +7,7 @@ use crate::journal::chain::Chain;
 use crate::journal::recovery::{Recovered, Scope, recover};
 use crate::limits::LOOKS_MAX;
 use crate::outcomes::{Outcomes, View};
-use crate::{BlobRef, Counts, JobSpec, JobState, KeyRef, Lookup, StoreError, blob};
+use crate::{BlobRef, Blobs, Counts, JobSpec, JobState, KeyRef, Lookup, StoreError, blob};
 use cofferdam_pipeline_core::Fingerprint;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,12 @@ impl JobReader {
     #[must_use]
     pub fn outcomes(&self, after_lsn: u64) -> Outcomes {
         Outcomes::new(self.disk.clone(), &self.dir, self.frozen.clone(), after_lsn)
+    }
+
+    /// The committed large outputs, for readers that may outlive this one.
+    #[must_use]
+    pub fn blobs(&self) -> Blobs {
+        Blobs::of_job(&self.disk, &self.dir)
     }
 
     /// Reads a blob, verified against its length and hash.

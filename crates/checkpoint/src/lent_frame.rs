@@ -157,6 +157,9 @@ fn outcome(record: Record<'_>, lsn: u64) -> Result<OutcomeRef<'_>, Malformed> {
         Record::CompletedBlob { item, attempts, step, blob } => {
             (item, OutcomeKind::Completed, attempts, step, OutcomeBodyRef::Blob(blob))
         }
+        Record::CompletedFiles { item, attempts, step, output } => {
+            (item, OutcomeKind::Completed, attempts, step, OutcomeBodyRef::WithFiles(Box::new(output)))
+        }
         Record::SetAside { item, kind, attempts, step, evidence: bytes } => {
             let evidence = Box::new(evidence::decode(bytes)?);
             (item, kind, attempts, step, OutcomeBodyRef::Evidence(evidence))

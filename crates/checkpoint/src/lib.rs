@@ -30,6 +30,7 @@ mod added;
 mod backup;
 mod batch;
 mod blob;
+mod blob_reader;
 mod building;
 mod clock;
 mod compaction;
@@ -65,7 +66,8 @@ mod types;
 mod verify;
 
 pub use batch::Batch;
-pub use cofferdam_pipeline_core::BlobRef;
+pub use blob_reader::{BlobReader, Blobs};
+pub use cofferdam_pipeline_core::{BlobRef, OutputBody, StoredOutput};
 pub use compaction::CompactionReport;
 pub use disk::{Disk, DiskFile, FileSystemKind, OpenMode};
 pub use done::DoneOrdinals;
@@ -78,7 +80,7 @@ pub use limits::OUTPUT_INLINE_MAX;
 pub use outcomes::Outcomes;
 pub use real_disk::RealDisk;
 pub use salvage::SalvageReport;
-pub use staging::StagedFile;
+pub use staging::{StagedFile, Written};
 pub use store::{Store, StoreOptions};
 pub use types::{
     AddedItem, CommitEvent, Counts, JobSpec, JobState, JobSummary, KeyRef, Lookup, Note, OpenLease,

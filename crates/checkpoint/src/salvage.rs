@@ -179,16 +179,18 @@ impl Copy<'_> {
                 };
             }
             Record::CompletedBlob { item, attempts, blob, .. } => {
-                let content = match blob::read(self.disk, self.dir, &blob) {
-                    Ok(content) => content,
-                    Err(StoreError::BlobDamaged { path }) => {
-                        self.miss(&item, Finding::of_blob(path, &blob, lsn, item.key.to_key()));
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error),
-                };
-                let copied = self.job.put_blob(&content)?;
-                return self.commit(Batch::completed_blob(item.key, item.fingerprint, attempts, copied)?, 1);
+                if !self.copy_blobs(record, &item, lsn)? {
+                    return Ok(());
+                }
+                return self.commit(Batch::completed_blob(item.key, item.fingerprint, attempts, blob)?, 1);
+            }
+            Record::CompletedFiles { item, attempts, ref output, .. } => {
+                if !self.copy_blobs(record, &item, lsn)? {
+                    return Ok(());
+                }
+                let Item { key, fingerprint } = item;
+                return self
+                    .commit(Batch::completed_with_files(key, fingerprint, attempts, output.clone())?, 1);
             }
             Record::SetAside { item, kind, attempts, evidence: bytes, .. } => {
                 let what = evidence::decode(bytes).unwrap_or_default();
@@ -215,13 +217,23 @@ impl Copy<'_> {
         self.commit(batch, outcomes)
     }
 
+    /// Puts the blobs of an outcome into the copy; false when one of them is damaged, so that the outcome is lost.
+    fn copy_blobs(&mut self, record: &Record<'_>, item: &Item<'_>, lsn: u64) -> Result<bool, StoreError> {
+        for blob in record.blobs() {
+            match blob::copy(self.disk, self.dir, blob, self.job) {
+                Ok(()) => {}
+                Err(StoreError::BlobDamaged { path }) => {
+                    self.miss(item, Finding::of_blob(path, blob, lsn, item.key.to_key()));
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     fn count_key_of_snapshot(&mut self, record: &Record<'_>) {
-        let (Record::Completed { item, .. }
-        | Record::CompletedBlob { item, .. }
-        | Record::SetAside { item, .. }) = record
-        else {
-            return;
-        };
+        let Some(item) = record.item() else { return };
         let (Some(snapshot), KeyRef::Bytes(key)) = (self.snapshot, item.key) else { return };
         let is_first = self.job.lookup(item.key, None) == Lookup::New;
         self.of_snapshot += u64::from(is_first && snapshot.is_known(key));

@@ -1,6 +1,8 @@
 //! The vocabulary of the store.
 
-use cofferdam_pipeline_core::{BlobRef, Evidence, Fingerprint, Key, Keying, OutcomeKind};
+use cofferdam_pipeline_core::{
+    BlobRef, Evidence, Fingerprint, Key, Keying, OutcomeKind, OutputBody, StoredOutput,
+};
 use std::fmt;
 
 /// What a job was made with; compared when it is resumed.
@@ -249,6 +251,8 @@ pub enum OutcomeBody {
     Output(Vec<u8>),
     /// An output too large for the journal: [`crate::JobStore::read_blob`].
     Blob(BlobRef),
+    /// An output, and the files that its item wrote.
+    WithFiles(StoredOutput<Vec<u8>>),
     /// Why the item was set aside.
     Evidence(Evidence),
 }
@@ -279,8 +283,19 @@ pub enum OutcomeBodyRef<'a> {
     Output(&'a [u8]),
     /// An output too large for the journal: [`crate::JobStore::read_blob`].
     Blob(BlobRef),
+    /// An output, and the files that its item wrote; boxed, since it is rare and large.
+    WithFiles(Box<StoredOutput<&'a [u8]>>),
     /// Why the item was set aside; boxed, since it is rare and large.
     Evidence(Box<Evidence>),
+}
+
+impl<'a> From<OutputBody<&'a [u8]>> for OutcomeBodyRef<'a> {
+    fn from(body: OutputBody<&'a [u8]>) -> Self {
+        match body {
+            OutputBody::Inline(output) => Self::Output(output),
+            OutputBody::Blob(blob) => Self::Blob(blob),
+        }
+    }
 }
 
 impl OutcomeRef<'_> {
@@ -291,6 +306,14 @@ impl OutcomeRef<'_> {
         let body = match body {
             OutcomeBodyRef::Output(output) => OutcomeBody::Output(output.to_vec()),
             OutcomeBodyRef::Blob(blob) => OutcomeBody::Blob(blob),
+            OutcomeBodyRef::WithFiles(output) => {
+                let StoredOutput { body, files } = *output;
+                let body = match body {
+                    OutputBody::Inline(output) => OutputBody::Inline(output.to_vec()),
+                    OutputBody::Blob(blob) => OutputBody::Blob(blob),
+                };
+                OutcomeBody::WithFiles(StoredOutput { body, files })
+            }
             OutcomeBodyRef::Evidence(evidence) => OutcomeBody::Evidence(*evidence),
         };
         OutcomeRecord { lsn, key: key.to_key(), fingerprint, kind, attempts, step, body }

@@ -4,7 +4,7 @@ use crate::blob::{BLOBS, STAGING, file_name, path_of};
 use crate::disk::{Disk, OpenMode, read_whole};
 use crate::error::DamageKind;
 use crate::format::frame::TYPE_RECORDS;
-use crate::format::record::{Record, records};
+use crate::format::record::records;
 use crate::format::snapshot;
 use crate::format::store_file::{self, StoreFile, StoreFileFault};
 use crate::journal::head_file;
@@ -277,8 +277,8 @@ fn blobs_in(frame: &Frame<'_>) -> Vec<(BlobRef, u64, Key)> {
     }
     let mut lsn = frame.header.first_lsn;
     for record in records(frame.body).map_while(Result::ok) {
-        if let Record::CompletedBlob { item, blob, .. } = &record {
-            found.push((*blob, lsn, item.key.to_key()));
+        if let Some(item) = record.item() {
+            found.extend(record.blobs().map(|blob| (*blob, lsn, item.key.to_key())));
         }
         lsn += u64::from(record.outcomes());
     }

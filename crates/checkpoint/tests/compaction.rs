@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::proof::pick;
-use support::{JOB, entries, limits, open_store, options, spec};
+use support::{JOB, content_of, entries, limits, open_store, options, spec};
 
 const LARGE: &[u8] = b"large";
 
@@ -84,11 +84,7 @@ fn check_open(job: &JobStore, current: &Current) {
     for outcome in job.outcomes(0) {
         let outcome = outcome.unwrap();
         let Key::Bytes(key) = outcome.key else { panic!("a keyed job has no ordinals") };
-        let content = match outcome.body {
-            OutcomeBody::Output(output) => output,
-            OutcomeBody::Blob(blob) => job.read_blob(&blob).unwrap(),
-            OutcomeBody::Evidence(evidence) => panic!("{evidence:?}"),
-        };
+        let content = content_of(&job.blobs(), outcome.body);
         let input = outcome.fingerprint.unwrap().0[0];
         assert!(found.insert(key.to_vec(), (input, content)).is_none(), "{key:?} counts twice");
     }

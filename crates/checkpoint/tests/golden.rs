@@ -174,6 +174,7 @@ fn line(outcome: &OutcomeRecord) -> String {
         OutcomeBody::Output(output) if output.is_empty() => "-".into(),
         OutcomeBody::Output(output) => hex(output),
         OutcomeBody::Blob(blob) => format!("blob:{}:{}", blob.len, hex(&blob.hash)),
+        OutcomeBody::WithFiles(output) => panic!("{output:?}: the golden stores are older"),
         OutcomeBody::Evidence(evidence) => hex(evidence.kind.as_bytes()),
     };
     let kind = format!("{:?}", outcome.kind).to_lowercase();

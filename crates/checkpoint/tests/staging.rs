@@ -4,7 +4,7 @@
 mod support;
 
 use cofferdam_checkpoint::{
-    Batch, BlobRef, Disk, JobStore, KeyRef, OpenMode, OutcomeBody, StagedFile, StoreError,
+    Batch, BlobRef, Disk, JobStore, KeyRef, OpenMode, OutcomeBody, StagedFile, StoreError, Written,
 };
 use cofferdam_pipeline_core::Keying;
 use cofferdam_testkit::{Fault, FaultPlan, SimDisk};
@@ -17,6 +17,12 @@ fn content() -> Vec<u8> {
 
 fn named(content: &[u8]) -> BlobRef {
     BlobRef { len: content.len() as u64, hash: *blake3::hash(content).as_bytes() }
+}
+
+/// What the writer of this content reports.
+fn written(content: &[u8]) -> Written {
+    let crc32 = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, content) as u32;
+    Written { len: content.len() as u64, crc32 }
 }
 
 fn new_job(disk: &SimDisk) -> JobStore {
@@ -46,7 +52,7 @@ fn a_staged_output_that_is_what_its_writer_says_is_there_after_any_power_cut() {
     let job = new_job(&disk);
     let (content, blob) = (content(), named(&content()));
 
-    job.commit_staged(staged_with(&disk, &job, &content), &blob).unwrap();
+    assert_eq!(job.commit_staged(staged_with(&disk, &job, &content), &written(&content)).unwrap(), blob);
     job.commit(Batch::completed_blob(KeyRef::Ordinal(0), None, 1, blob).unwrap()).unwrap();
 
     assert_eq!(lying_in(&disk, "staging").len(), 0);
@@ -68,13 +74,13 @@ fn a_staged_output_that_is_shorter_longer_or_other_than_reported_is_refused_and_
     let content = content();
     let mut other = content.clone();
     *other.last_mut().unwrap() ^= 1;
-    for written in [&content[1..], &[&content[..], b"x"].concat(), &other, b""] {
-        let result = job.commit_staged(staged_with(&disk, &job, written), &named(&content));
+    for found in [&content[1..], &[&content[..], b"x"].concat(), &other, b""] {
+        let result = job.commit_staged(staged_with(&disk, &job, found), &written(&content));
 
         assert!(matches!(result, Err(StoreError::StagedMismatch { .. })), "{result:?}");
         assert_eq!((lying_in(&disk, "staging").len(), lying_in(&disk, "blobs").len()), (0, 0));
     }
-    job.commit_staged(staged_with(&disk, &job, b""), &named(b"")).unwrap();
+    job.commit_staged(staged_with(&disk, &job, b""), &written(b"")).unwrap();
 }
 
 #[test]
@@ -85,7 +91,7 @@ fn a_writer_that_goes_on_after_its_report_is_detected_when_the_output_is_read() 
     let staged = job.stage().unwrap();
     let kept_open = disk.open(staged.path(), OpenMode::ReadWrite).unwrap();
     assert_eq!(kept_open.write_at(&content, 0).unwrap(), content.len());
-    job.commit_staged(staged, &blob).unwrap();
+    job.commit_staged(staged, &written(&content)).unwrap();
 
     assert_eq!(kept_open.write_at(b"A", 0).unwrap(), 1);
 
@@ -118,11 +124,11 @@ fn any_call_that_fails_leaves_the_job_usable_and_no_blob_that_counts() {
             let staged = staged_with(&disk, &job, &content);
             disk.set_fault(Some(FaultPlan { at: disk.calls() + nth, fault, for_ever: false }));
 
-            let result = job.commit_staged(staged, &blob);
+            let result = job.commit_staged(staged, &written(&content));
 
             let was_hit = result.is_err();
             disk.set_fault(None);
-            job.commit_staged(staged_with(&disk, &job, &content), &blob).unwrap();
+            job.commit_staged(staged_with(&disk, &job, &content), &written(&content)).unwrap();
             job.commit(Batch::completed_blob(KeyRef::Ordinal(0), None, 1, blob).unwrap()).unwrap();
             assert_eq!(job.read_blob(&blob).unwrap(), content);
             if !was_hit {

@@ -20,6 +20,7 @@ const OPERATIONS: &[Operation] = &[
     |model, session, n| model.commit_run(session.job(), n * 100, 90),
     |model, session, n| model.commit_failed(session.job(), n * 100 + 7),
     |model, session, n| model.commit_blob(session.job(), n * 100 + 8),
+    |model, session, n| model.commit_files(session.job(), n * 100 + 9),
     |_, session, n| lease(session.job(), n as u32, n * 100..n * 100 + 9),
     |_, session, n| session.job().note(KeyRef::Ordinal(n * 100 + 50), Note { crashes: 1, ..Note::default() }),
     |model, session, n| {

@@ -1,6 +1,6 @@
 //! What a processor can say about its work and ask of the engine while it runs.
 
-use crate::{Failure, FailureKind, SAVED_STATE_BYTES_MAX, SlotNumber};
+use crate::{Failure, FailureKind, OutputLost, OutputSink, OutputWriter, SAVED_STATE_BYTES_MAX, SlotNumber};
 use std::io;
 use std::path::PathBuf;
 
@@ -52,6 +52,13 @@ pub trait Instrument: Send + Sync {
     /// [`NoScratch`]
     fn scratch_dir(&self) -> Result<PathBuf, NoScratch> {
         Err(NoScratch(io::ErrorKind::Unsupported.into()))
+    }
+    /// Begins a file of the open item's output. There is no place for any by default.
+    ///
+    /// # Errors
+    /// [`OutputLost`] inside.
+    fn output_writer(&self) -> io::Result<Box<dyn OutputSink>> {
+        Err(OutputLost(io::ErrorKind::Unsupported.into()).into_io())
     }
 }
 
@@ -147,6 +154,20 @@ impl<'a> Context<'a> {
     /// [`NoScratch`], which `?` turns into a failure that is tried again.
     pub fn scratch_dir(&self) -> Result<PathBuf, NoScratch> {
         self.instrument.scratch_dir()
+    }
+
+    /// Begins a file for what is too large to be returned: a video, an archive, a table of millions of rows. Written piece by piece, it takes no
+    /// memory worth mentioning, neither here nor in the host, and becomes durable with the item's outcome. Up to
+    /// [`OUTPUT_FILES_MAX`](crate::OUTPUT_FILES_MAX) of them belong to an item's output, which says with an [`OutputFile`](crate::OutputFile) each what they are.
+    ///
+    /// Nothing of it counts before [`OutputWriter::finish`], nor when the attempt fails: the next one begins anew. Blocks as writing files
+    /// does, and for the host's answer, so asynchronous processors do it in `spawn_blocking`.
+    ///
+    /// # Errors
+    /// When the host has no place for it, for want of space above all. With `?` this becomes a failure that is tried again, and so do the errors
+    /// of writing: the item is not at fault.
+    pub fn output_writer(&self) -> io::Result<OutputWriter> {
+        self.instrument.output_writer().map(OutputWriter::new)
     }
 
     /// Which try this is, counting from 1.

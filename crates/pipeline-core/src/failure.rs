@@ -1,5 +1,6 @@
 //! How a processor says that an item did not work out.
 
+use crate::OutputLost;
 use std::time::Duration;
 
 /// Why an item failed; decides whether it is tried again.
@@ -40,8 +41,8 @@ impl FailureKind {
 
 /// A processor's answer for an item that did not work out.
 ///
-/// Any [`std::error::Error`] converts with `?`, as [`FailureKind::InvalidInput`] with its sources in the message; so
-/// `Failure` itself implements no `Error`.
+/// Any [`std::error::Error`] converts with `?`, as [`FailureKind::InvalidInput`] with its sources in the message (as
+/// [`FailureKind::Transient`] where one of them is [`OutputLost`]); so `Failure` itself implements no `Error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Decides what happens next.
@@ -81,7 +82,11 @@ impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut message = error.to_string();
         let mut source = error.source();
+        let mut kind = FailureKind::InvalidInput;
         while let Some(cause) = source {
+            if cause.is::<OutputLost>() {
+                kind = FailureKind::Transient;
+            }
             let text = cause.to_string();
             // Many libraries print their cause as the end of their own message.
             if !message.ends_with(&text) {
@@ -90,6 +95,6 @@ impl<E: std::error::Error> From<E> for Failure {
             }
             source = cause.source();
         }
-        Self::new(FailureKind::InvalidInput, message)
+        Self::new(kind, message)
     }
 }

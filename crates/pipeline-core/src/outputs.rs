@@ -2,13 +2,17 @@
 
 use crate::Buffer;
 
+/// Files that one item may write with [`crate::Context::output_writer`].
+pub const OUTPUT_FILES_MAX: usize = 16;
+
 /// Outputs of consecutive items.
 #[derive(Debug)]
 pub enum Outputs {
     /// One entry for each item: varint length, output bytes ([`crate::entries`]).
     Entries(Buffer),
-    /// The only item's output, which lies in the job's store already: whoever received it put it there, so that it need not wait in memory.
-    Stored(BlobRef),
+    /// The only item's output, of which something lies in the job's store already: whoever received it put it there, so that it need not
+    /// wait in memory.
+    Stored(StoredOutput<Buffer>),
 }
 
 impl Outputs {
@@ -25,6 +29,35 @@ impl Outputs {
 impl From<Buffer> for Outputs {
     fn from(bytes: Buffer) -> Self {
         Self::Entries(bytes)
+    }
+}
+
+/// One item's output, and the files that it wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredOutput<B> {
+    /// What the processor returned.
+    pub body: OutputBody<B>,
+    /// What it wrote on its way, at most [`OUTPUT_FILES_MAX`] of them; the output says which is which.
+    pub files: Vec<BlobRef>,
+}
+
+/// An encoded output, or the name under which it lies in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputBody<B> {
+    /// The bytes.
+    Inline(B),
+    /// Its name.
+    Blob(BlobRef),
+}
+
+impl<B> StoredOutput<B> {
+    /// Everything of it that lies in the store under a name.
+    pub fn blobs(&self) -> impl Iterator<Item = &BlobRef> {
+        let body = match &self.body {
+            OutputBody::Inline(_) => None,
+            OutputBody::Blob(blob) => Some(blob),
+        };
+        body.into_iter().chain(&self.files)
     }
 }
 

@@ -7,7 +7,7 @@ use super::bytes::{Malformed, Reader, put_bytes, put_varint};
 use super::evidence;
 use crate::seeded::has_bug;
 use crate::{BlobRef, KeyRef, Note};
-use cofferdam_pipeline_core::{Evidence, Fingerprint, OutcomeKind};
+use cofferdam_pipeline_core::{Evidence, Fingerprint, OutcomeKind, OutputBody, StoredOutput};
 
 pub(crate) const KIND_COMPLETED_RUN: u8 = 1;
 pub(crate) const KIND_COMPLETED: u8 = 2;
@@ -27,6 +27,14 @@ pub(crate) const KIND_ITEM: u8 = 9;
 pub(crate) const KIND_SAVED_STATE: u8 = 10;
 /// Outcomes that later ones superseded were here.
 pub(crate) const KIND_DROPPED: u8 = 11;
+/// A completed item that wrote files beside its output.
+pub(crate) const KIND_COMPLETED_FILES: u8 = 12;
+
+/// How the output of a completed item with files is there: in the record's last bytes, or as a blob.
+const OUTPUT_INLINE: u8 = 0;
+const OUTPUT_BLOB: u8 = 1;
+/// A blob's name has a byte for its length at least.
+const BLOB_REF_LEN_MIN: usize = 33;
 
 /// A step number follows the tag; without it the step is 0.
 pub(crate) const TAG_STEP: u8 = 0x40;
@@ -48,6 +56,7 @@ pub(crate) const KINDS: &[(u8, &str)] = &[
     (KIND_ITEM, "item"),
     (KIND_SAVED_STATE, "saved state"),
     (KIND_DROPPED, "dropped"),
+    (KIND_COMPLETED_FILES, "completed with files"),
 ];
 
 /// One record, borrowed from a verified body.
@@ -71,6 +80,12 @@ pub(crate) enum Record<'a> {
         attempts: u32,
         step: u32,
         blob: BlobRef,
+    },
+    CompletedFiles {
+        item: Item<'a>,
+        attempts: u32,
+        step: u32,
+        output: StoredOutput<&'a [u8]>,
     },
     SetAside {
         item: Item<'a>,
@@ -125,10 +140,35 @@ impl Record<'_> {
     pub(crate) fn outcomes(&self) -> u32 {
         match self {
             Self::CompletedRun { count, .. } | Self::Dropped { count } => *count,
-            Self::Completed { .. } | Self::CompletedBlob { .. } | Self::SetAside { .. } => 1,
+            Self::Completed { .. } | Self::CompletedBlob { .. } => 1,
+            Self::CompletedFiles { .. } | Self::SetAside { .. } => 1,
             Self::Note { .. } | Self::LeaseStarted { .. } => 0,
             Self::SavedState { .. } | Self::Added { .. } | Self::Other => 0,
         }
+    }
+
+    /// The item of an outcome that is the only one in its record.
+    pub(crate) fn item(&self) -> Option<Item<'_>> {
+        match self {
+            Self::Completed { item, .. }
+            | Self::CompletedBlob { item, .. }
+            | Self::CompletedFiles { item, .. }
+            | Self::SetAside { item, .. } => Some(*item),
+            Self::CompletedRun { .. } | Self::Note { .. } | Self::LeaseStarted { .. } => None,
+            Self::SavedState { .. } | Self::Added { .. } | Self::Dropped { .. } | Self::Other => None,
+        }
+    }
+
+    /// The blobs that the outcome names.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &BlobRef> {
+        let (alone, of_files) = match self {
+            Self::CompletedBlob { blob, .. } => (Some(blob), None),
+            Self::CompletedFiles { output, .. } => (None, Some(output.blobs())),
+            Self::CompletedRun { .. } | Self::Completed { .. } | Self::SetAside { .. } => (None, None),
+            Self::Note { .. } | Self::LeaseStarted { .. } | Self::SavedState { .. } => (None, None),
+            Self::Added { .. } | Self::Dropped { .. } | Self::Other => (None, None),
+        };
+        alone.into_iter().chain(of_files.into_iter().flatten())
     }
 }
 
@@ -150,6 +190,35 @@ pub(crate) fn put_completed(out: &mut Vec<u8>, item: Item<'_>, attempts: u32, ou
 pub(crate) fn put_completed_blob(out: &mut Vec<u8>, item: Item<'_>, attempts: u32, blob: &BlobRef) {
     put_item(out, KIND_COMPLETED_BLOB, item);
     put_varint(out, attempts.into());
+    put_blob_ref(out, blob);
+}
+
+pub(crate) fn put_completed_files(
+    out: &mut Vec<u8>,
+    item: Item<'_>,
+    attempts: u32,
+    output: &StoredOutput<&[u8]>,
+) {
+    let mut fields = Vec::new();
+    put_identity(&mut fields, item);
+    put_varint(&mut fields, attempts.into());
+    put_varint(&mut fields, output.files.len() as u64);
+    output.files.iter().for_each(|file| put_blob_ref(&mut fields, file));
+    match &output.body {
+        OutputBody::Inline(bytes) => {
+            fields.push(OUTPUT_INLINE);
+            fields.extend_from_slice(bytes);
+        }
+        OutputBody::Blob(blob) => {
+            fields.push(OUTPUT_BLOB);
+            put_blob_ref(&mut fields, blob);
+        }
+    }
+    out.push(item_tag(KIND_COMPLETED_FILES, item));
+    put_bytes(out, &fields);
+}
+
+fn put_blob_ref(out: &mut Vec<u8>, blob: &BlobRef) {
     put_varint(out, blob.len);
     out.extend_from_slice(&blob.hash);
 }
@@ -311,7 +380,7 @@ fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
             item: read_item(r, fingerprinted)?,
             attempts: r.varint_u32()?,
             step,
-            blob: BlobRef { len: r.varint()?, hash: r.array()? },
+            blob: read_blob_ref(r)?,
         }),
         KIND_SET_ASIDE => {
             let item = read_item(r, fingerprinted)?;
@@ -339,6 +408,7 @@ fn read_record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
             Ok(Record::SavedState { item: read_item(&mut fields, fingerprinted)?, state: fields.0 })
         }
         KIND_DROPPED => Ok(Record::Dropped { count: Reader(r.bytes()?).varint_u32()? }),
+        KIND_COMPLETED_FILES => read_completed_files(&mut Reader(r.bytes()?), fingerprinted, step),
         // All later kinds begin with the length of the rest.
         KIND_JOB_STATE..=TAG_KIND_MASK => r.bytes().map(|_| Record::Other),
         _ => Err(Malformed),
@@ -355,6 +425,30 @@ fn read_lease_started<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
         });
     }
     Ok(Record::LeaseStarted { epoch, worker, lease, items })
+}
+
+fn read_completed_files<'a>(
+    r: &mut Reader<'a>,
+    fingerprinted: bool,
+    step: u32,
+) -> Result<Record<'a>, Malformed> {
+    let item = read_item(r, fingerprinted)?;
+    let attempts = r.varint_u32()?;
+    let count = usize::try_from(r.varint()?).map_err(|_| Malformed)?;
+    if count > r.0.len() / BLOB_REF_LEN_MIN {
+        return Err(Malformed);
+    }
+    let files = (0..count).map(|_| read_blob_ref(r)).collect::<Result<_, _>>()?;
+    let body = match r.u8()? {
+        OUTPUT_INLINE => OutputBody::Inline(r.0),
+        OUTPUT_BLOB => OutputBody::Blob(read_blob_ref(r)?),
+        _ => return Err(Malformed),
+    };
+    Ok(Record::CompletedFiles { item, attempts, step, output: StoredOutput { body, files } })
+}
+
+fn read_blob_ref(r: &mut Reader<'_>) -> Result<BlobRef, Malformed> {
+    Ok(BlobRef { len: r.varint()?, hash: r.array()? })
 }
 
 fn read_item<'a>(r: &mut Reader<'a>, fingerprinted: bool) -> Result<Item<'a>, Malformed> {
@@ -403,6 +497,10 @@ mod tests {
         put_added(&mut body, b"new", &[7; 3]);
         put_saved_state(&mut body, item, b"page 7");
         put_dropped(&mut body, 300);
+        let inline = StoredOutput { body: OutputBody::Inline(&b"out"[..]), files: vec![blob, blob] };
+        let large = StoredOutput { body: OutputBody::Blob(blob), files: vec![] };
+        put_completed_files(&mut body, item, 2, &inline);
+        put_completed_files(&mut body, plain, 1, &large);
         body.extend_from_slice(&[KIND_WITHDRAWN, 1, 0]);
         let read: Vec<_> = records(&body).map(|record| record.unwrap()).collect();
         assert_eq!(
@@ -423,6 +521,8 @@ mod tests {
                 Record::Added { key: b"new", content: &[7; 3] },
                 Record::SavedState { item, state: b"page 7" },
                 Record::Dropped { count: 300 },
+                Record::CompletedFiles { item, attempts: 2, step: 0, output: inline },
+                Record::CompletedFiles { item: plain, attempts: 1, step: 0, output: large },
                 Record::Other,
             ]
         );
@@ -441,6 +541,15 @@ mod tests {
         for kind in [Completed, Failed, Quarantined, Cancelled] {
             assert_eq!(read_outcome_kind(outcome_code(kind)), Ok(kind));
         }
+    }
+
+    #[test]
+    fn more_files_than_a_record_has_room_for_are_malformed_before_memory_is_taken() {
+        let mut body = vec![KIND_COMPLETED_FILES];
+        let mut fields = vec![0, 1];
+        put_varint(&mut fields, u64::MAX >> 1);
+        put_bytes(&mut body, &fields);
+        assert_eq!(records(&body).next(), Some(Err(Malformed)));
     }
 
     #[test]

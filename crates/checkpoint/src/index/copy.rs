@@ -94,6 +94,7 @@ impl Index {
             Record::CompletedRun { first, count, .. } => self.settle_run(*first..*first + u64::from(*count)),
             Record::Completed { item, .. }
             | Record::CompletedBlob { item, .. }
+            | Record::CompletedFiles { item, .. }
             | Record::SetAside { item, .. } => {
                 let id = self.id(item.key);
                 self.settle(id);

@@ -272,7 +272,7 @@ impl Writer<'_> {
 
     fn leave_out(&mut self, record: &Record<'_>) {
         self.pending += record.outcomes();
-        if let Record::CompletedBlob { blob, .. } = record {
+        for blob in record.blobs() {
             self.drops_blobs = true;
             if has_bug("blobs go before the compaction that drops their outcomes") {
                 let _ = self.journal.disk.remove_file(&path_of(&self.journal.dir, blob));
@@ -290,6 +290,7 @@ impl Writer<'_> {
             Record::Dropped { .. } => false,
             Record::Completed { item, .. }
             | Record::CompletedBlob { item, .. }
+            | Record::CompletedFiles { item, .. }
             | Record::SetAside { item, .. } => {
                 let later = if has_bug("compaction drops the newest outcome") { lsn } else { lsn + 1 };
                 !is_settled(item.key, later)

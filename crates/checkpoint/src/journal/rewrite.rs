@@ -114,6 +114,7 @@ impl Known {
             }
             Record::Completed { item, .. }
             | Record::CompletedBlob { item, .. }
+            | Record::CompletedFiles { item, .. }
             | Record::SetAside { item, .. } => {
                 let key = item.key.to_key();
                 self.notes.remove(&key);

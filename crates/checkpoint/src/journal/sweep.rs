@@ -5,7 +5,7 @@ use crate::StoreError;
 use crate::blob::{BLOBS, file_name};
 use crate::error::DamageKind;
 use crate::format::frame::TYPE_RECORDS;
-use crate::format::record::{Record, records};
+use crate::format::record::records;
 use crate::seeded::has_bug;
 use std::collections::HashSet;
 
@@ -27,8 +27,8 @@ impl Journal {
                     let malformed = |_| {
                         StoreError::corrupt(&tail.path, frame.offset, DamageKind::Records, link.first_lsn)
                     };
-                    if let Record::CompletedBlob { blob, .. } = record.map_err(malformed)? {
-                        unnamed.remove(file_name(&blob).as_str());
+                    for blob in record.map_err(malformed)?.blobs() {
+                        unnamed.remove(file_name(blob).as_str());
                     }
                 }
                 Ok(())

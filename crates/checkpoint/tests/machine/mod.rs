@@ -4,10 +4,9 @@
 pub mod map_oracle;
 
 use crate::support::proof::pick;
-use crate::support::{JOB, entries, limits, open_store, spec};
+use crate::support::{JOB, content_of, entries, limits, open_store, spec, with_files};
 use cofferdam_checkpoint::{
-    AddedItem, Batch, Counts, JobState, JobStore, KeyRef, Lookup, Note, OutcomeBody, OutcomeRecord, Store,
-    StoreError,
+    AddedItem, Batch, Counts, JobState, JobStore, KeyRef, Lookup, Note, OutcomeRecord, Store, StoreError,
 };
 use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind, SavedState};
 use cofferdam_testkit::SimDisk;
@@ -269,9 +268,15 @@ impl Machine {
 
     fn blob(&mut self, key: u8, print: u8, len: u8) {
         let row = self.row(key, print, OutcomeKind::Completed, content(len));
-        let blob = self.job().put_blob(&row.body).unwrap();
-        let item = key_ref(self.keying, &row.key);
-        let batch = Batch::completed_blob(item, row.print.map(Fingerprint), 1, blob).unwrap();
+        let (item, print) = (key_ref(self.keying, &row.key), row.print.map(Fingerprint));
+        let batch = if len.is_multiple_of(2) {
+            let blob = self.job().put_blob(&row.body).unwrap();
+            Batch::completed_blob(item, print, 1, blob)
+        } else {
+            let stored = with_files(self.job(), &row.body).unwrap();
+            Batch::completed_with_files(item, print, 1, stored)
+        };
+        let batch = batch.unwrap();
         self.put(std::slice::from_ref(&row), batch, true);
     }
 
@@ -491,10 +496,6 @@ fn row(job: &JobStore, outcome: OutcomeRecord) -> Row {
         Key::Ordinal(ordinal) => ordinal.to_be_bytes().to_vec(),
         Key::Bytes(bytes) => bytes.to_vec(),
     };
-    let body = match outcome.body {
-        OutcomeBody::Output(output) => output,
-        OutcomeBody::Blob(blob) => job.read_blob(&blob).unwrap(),
-        OutcomeBody::Evidence(evidence) => evidence.kind.into_bytes(),
-    };
+    let body = content_of(&job.blobs(), outcome.body);
     Row { lsn: outcome.lsn, key, print: outcome.fingerprint.map(|print| print.0), kind: outcome.kind, body }
 }

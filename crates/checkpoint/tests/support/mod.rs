@@ -4,7 +4,8 @@
 pub mod proof;
 
 use cofferdam_checkpoint::{
-    Batch, FillAhead, JobSpec, JobState, JobStore, KeyRef, Note, OutcomeBody, Store, StoreError, StoreOptions,
+    Batch, Blobs, FillAhead, JobSpec, JobState, JobStore, KeyRef, Note, OutcomeBody, OutputBody, Store,
+    StoreError, StoreOptions, StoredOutput,
 };
 use cofferdam_pipeline_core::{Evidence, Identities, Key, Keying, OutcomeKind, push_entry_len};
 use cofferdam_testkit::{ImageLimits, SimDisk};
@@ -133,6 +134,16 @@ impl Model {
         Ok(())
     }
 
+    /// An output that is in three places: two files and the record.
+    pub fn commit_files(&mut self, job: &JobStore, ordinal: u64) -> Result<(), StoreError> {
+        let content = output(ordinal);
+        self.submit(ordinal, content.clone());
+        let stored = with_files(job, &content)?;
+        job.commit(Batch::completed_with_files(KeyRef::Ordinal(ordinal), None, 1, stored).unwrap())?;
+        self.acknowledge(ordinal, content);
+        Ok(())
+    }
+
     /// A small job from nothing to a second session, one disk call after the other.
     pub fn small_job(&mut self, disk: &SimDisk) -> Result<(), StoreError> {
         self.small_job_in(Path::new("store"), options(disk))
@@ -149,6 +160,7 @@ impl Model {
         job.note(KeyRef::Ordinal(11), Note { crashes: 1, ..Note::default() })?;
         self.commit_failed(&job, 11)?;
         self.commit_blob(&job, 12)?;
+        self.commit_files(&job, 13)?;
         self.commit_run(&job, 100, 20)?;
         job.finish(JobState::Interrupted)?;
         drop(job);
@@ -187,11 +199,7 @@ impl Model {
             let outcome = outcome.unwrap();
             assert_eq!(outcome.lsn, lsn);
             let Key::Ordinal(ordinal) = outcome.key else { panic!("a dense job has no keys") };
-            let content = match outcome.body {
-                OutcomeBody::Output(output) => output,
-                OutcomeBody::Blob(blob) => job.read_blob(&blob).unwrap(),
-                OutcomeBody::Evidence(evidence) => evidence.kind.into_bytes(),
-            };
+            let content = content_of(&job.blobs(), outcome.body);
             assert!(found.insert(ordinal, content).is_none(), "{ordinal} was committed twice");
         }
         for (ordinal, content) in &self.acknowledged {
@@ -203,6 +211,31 @@ impl Model {
         assert_eq!(job.counts().total(), found.len() as u64);
         assert_eq!(job.done_ordinals().iter().collect::<Vec<_>>(), found.keys().copied().collect::<Vec<_>>());
         found
+    }
+}
+
+/// The parts of a content, the first two as files.
+pub fn with_files<'a>(job: &JobStore, content: &'a [u8]) -> Result<StoredOutput<&'a [u8]>, StoreError> {
+    let (first, rest) = content.split_at(content.len() / 3);
+    let (second, rest) = rest.split_at(rest.len() / 2);
+    let files = vec![job.put_blob(first)?, job.put_blob(second)?];
+    Ok(StoredOutput { body: OutputBody::Inline(rest), files })
+}
+
+/// What an outcome comes to, wherever its parts lie: its files, then its output, or else the kind of its evidence.
+pub fn content_of(blobs: &Blobs, body: OutcomeBody) -> Vec<u8> {
+    match body {
+        OutcomeBody::Output(output) => output,
+        OutcomeBody::Blob(blob) => blobs.read(&blob).unwrap(),
+        OutcomeBody::WithFiles(StoredOutput { body, files }) => {
+            let mut content: Vec<_> = files.iter().flat_map(|file| blobs.read(file).unwrap()).collect();
+            content.extend(match body {
+                OutputBody::Inline(output) => output,
+                OutputBody::Blob(blob) => blobs.read(&blob).unwrap(),
+            });
+            content
+        }
+        OutcomeBody::Evidence(evidence) => evidence.kind.into_bytes(),
     }
 }
 
