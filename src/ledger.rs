@@ -3,8 +3,8 @@
 use cofferdam_checkpoint::{Batch, JobStore, KeyRef, Note, Reopened, StoreError};
 use cofferdam_pipeline_core::supervisor::{Commit, Input, Prior, Settled};
 use cofferdam_pipeline_core::{
-    Assignment, Chunk, Evidence, Fingerprint, Identities, OutcomeKind, Outputs, Time, WorkerId, entries,
-    push_entry_len,
+    Assignment, Buffer, Chunk, Evidence, Fingerprint, Identities, OutcomeKind, OutputBody, Outputs,
+    StoredOutput, Time, WorkerId, entries, push_entry_len,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -225,14 +225,24 @@ fn batch_of(commit: &Commit) -> Result<Batch<'_>, StoreError> {
         Settled::Completed(Outputs::Entries(outputs)) => {
             Batch::completed(identities, range.clone(), *attempts, outputs)
         }
-        Settled::Completed(Outputs::Stored(blob)) => {
-            let (key, fingerprint) = identity(commit);
-            Batch::completed_blob(key, fingerprint, *attempts, *blob)
-        }
+        Settled::Completed(Outputs::Stored(output)) => stored(commit, output),
         Settled::Failed(evidence) => set_aside(commit, OutcomeKind::Failed, evidence),
         Settled::Quarantined(evidence) => set_aside(commit, OutcomeKind::Quarantined, evidence),
         Settled::Cancelled(evidence) => set_aside(commit, OutcomeKind::Cancelled, evidence),
     }
+}
+
+fn stored<'a>(commit: &'a Commit, output: &'a StoredOutput<Buffer>) -> Result<Batch<'a>, StoreError> {
+    let (key, fingerprint) = identity(commit);
+    let body = match &output.body {
+        OutputBody::Blob(blob) if output.files.is_empty() => {
+            return Batch::completed_blob(key, fingerprint, commit.attempts, *blob);
+        }
+        OutputBody::Blob(blob) => OutputBody::Blob(*blob),
+        OutputBody::Inline(bytes) => OutputBody::Inline(bytes.as_slice()),
+    };
+    let output = StoredOutput { body, files: output.files.clone() };
+    Batch::completed_with_files(key, fingerprint, commit.attempts, output)
 }
 
 fn set_aside<'a>(

@@ -1,12 +1,13 @@
 //! Outcomes as the host reads them: from the store, lossless, in order, decoded on demand.
 
 use crate::JobError;
+use crate::output_files::Files;
 use crate::shared::Shared;
 use cofferdam_checkpoint::{
-    BlobRef, JobReader, JobStore, OutcomeBodyRef as Body, OutcomeRef, Store, StoreError, StoreOptions,
+    Blobs, JobStore, OutcomeBodyRef as Body, OutcomeRef, Store, StoreError, StoreOptions, StoredOutput,
 };
 use cofferdam_ipc::{Codec, CodecError};
-use cofferdam_pipeline_core::{Evidence, Key, OutcomeKind};
+use cofferdam_pipeline_core::{Evidence, Key, OutcomeKind, OutputFile};
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -23,6 +24,8 @@ pub struct Outcome<T> {
     pub attempts: u32,
     /// What came of it.
     pub result: OutcomeResult<T>,
+    /// What it wrote beside its output, if anything.
+    pub(crate) files: Option<Files>,
 }
 
 /// What came of an item.
@@ -55,6 +58,14 @@ pub enum OutcomeError {
         /// Why not.
         source: CodecError,
     },
+    /// The output of another item, or of nobody, names this file.
+    #[error("{key} wrote no file {} of {} bytes", file.index, file.len)]
+    NoSuchFile {
+        /// Which item.
+        key: Key,
+        /// What was asked for.
+        file: OutputFile,
+    },
 }
 
 /// Iterates the outcomes of a job in order of their lsn; of an item that was redone, only the newest.
@@ -62,7 +73,9 @@ pub enum OutcomeError {
 /// Made by [`crate::JobHandle::outcomes`] it blocks for more until the job is over, and leaves out items that the source
 /// no longer has; made by [`Outcomes::of_job`] it ends.
 pub struct Outcomes<T> {
-    job: Journal,
+    /// The job's handle, so that it stays open, where there is one.
+    _job: Option<Arc<JobStore>>,
+    blobs: Arc<Blobs>,
     codec: Codec,
     records: Option<cofferdam_checkpoint::Outcomes>,
     /// Follows a running job.
@@ -70,25 +83,11 @@ pub struct Outcomes<T> {
     output: PhantomData<fn() -> T>,
 }
 
-/// Where large outputs are.
-enum Journal {
-    Open(Arc<JobStore>),
-    Read(JobReader),
-}
-
-impl Journal {
-    fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
-        match self {
-            Self::Open(job) => job.read_blob(blob),
-            Self::Read(job) => job.read_blob(blob),
-        }
-    }
-}
-
 impl<T: DeserializeOwned> Outcomes<T> {
     pub(crate) fn follow(job: Arc<JobStore>, codec: Codec, shared: Arc<Shared>) -> Self {
         let records = Some(job.outcomes(0).without_gone());
-        Self { job: Journal::Open(job), codec, records, shared: Some(shared), output: PhantomData }
+        let blobs = Arc::new(job.blobs());
+        Self { _job: Some(job), blobs, codec, records, shared: Some(shared), output: PhantomData }
     }
 
     /// The durable outcomes of a job that need not be running.
@@ -101,7 +100,8 @@ impl<T: DeserializeOwned> Outcomes<T> {
         let codec = Codec::from_id(job.spec().codec)
             .ok_or_else(|| JobError::Differs { fields: vec!["codec".into()] })?;
         let records = Some(job.outcomes(0));
-        Ok(Self { job: Journal::Read(job), codec, records, shared: None, output: PhantomData })
+        let blobs = Arc::new(job.blobs());
+        Ok(Self { _job: None, blobs, codec, records, shared: None, output: PhantomData })
     }
 }
 
@@ -114,7 +114,7 @@ impl<T: DeserializeOwned> Iterator for Outcomes<T> {
             // Taken before the read, so that nothing that comes during it is waited for in vain.
             let durable = self.shared.as_ref().map_or(0, |shared| shared.durable());
             match records.lend_next() {
-                Some(Ok(record)) => return Some(decode(&self.job, self.codec, record)),
+                Some(Ok(record)) => return Some(decode(&self.blobs, self.codec, record)),
                 Some(Err(error)) => {
                     self.records = None; // nothing behind it can be relied on
                     return Some(Err(error.into()));
@@ -129,19 +129,26 @@ impl<T: DeserializeOwned> Iterator for Outcomes<T> {
 }
 
 fn decode<T: DeserializeOwned>(
-    job: &Journal,
+    blobs: &Arc<Blobs>,
     codec: Codec,
     record: OutcomeRef<'_>,
 ) -> Result<Outcome<T>, OutcomeError> {
     let OutcomeRef { lsn, key, attempts, kind, body, .. } = record;
     let key = key.to_key();
     let blob;
+    let (body, files) = match body {
+        Body::WithFiles(output) => {
+            let StoredOutput { body, files } = *output;
+            (body.into(), Some(Files::new(blobs, files)))
+        }
+        Body::Output(_) | Body::Blob(_) | Body::Evidence(_) => (body, None),
+    };
     let body = match body {
         Body::Blob(at) => {
-            blob = job.read_blob(&at)?;
+            blob = blobs.read(&at)?;
             Body::Output(&blob)
         }
-        Body::Output(_) | Body::Evidence(_) => body,
+        Body::Output(_) | Body::WithFiles(_) | Body::Evidence(_) => body,
     };
     let result = match (kind, body) {
         (OutcomeKind::Completed, Body::Output(bytes)) => match codec.decode(bytes) {
@@ -155,5 +162,5 @@ fn decode<T: DeserializeOwned>(
         (OutcomeKind::Cancelled, _) => OutcomeResult::Cancelled,
         (_, _) => unreachable!("the store keeps kind and body together"),
     };
-    Ok(Outcome { lsn, key, attempts, result })
+    Ok(Outcome { lsn, key, attempts, result, files })
 }

@@ -1,8 +1,8 @@
 //! Where a running job's workers may write, and where what they made is kept before the driver hears of it.
 
-use cofferdam_checkpoint::{BlobRef, JobStore, OUTPUT_INLINE_MAX, StoreError};
-use cofferdam_isolation::{Workspace, clear_scratch, create_item_file};
-use cofferdam_pipeline_core::{Outputs, ReplyBatch, WorkerEvent, entries};
+use cofferdam_checkpoint::{BlobRef, JobStore, OUTPUT_INLINE_MAX, StagedFile, StoreError, Written};
+use cofferdam_isolation::{StagedOutput, Workspace, clear_scratch, create_item_file};
+use cofferdam_pipeline_core::{OutputBody, Outputs, ReplyBatch, StoredOutput, WorkerEvent, entries};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -42,7 +42,10 @@ impl Lent {
             return batch;
         }
         match self.store_output(batch.outputs.as_entries()) {
-            Ok(Some(blob)) => batch.outputs = Outputs::Stored(blob),
+            Ok(Some(blob)) => {
+                let body = OutputBody::Blob(blob);
+                batch.outputs = Outputs::Stored(StoredOutput { body, files: Vec::new() });
+            }
             Ok(None) => {}
             // The commit meets the same, and knows what to do about it.
             Err(error) => tracing::debug!(%error, "a large output is left to the commit"),
@@ -90,6 +93,45 @@ impl Workspace for Lent {
     fn scratch(&self) -> Option<&Path> {
         self.scratch.get().map(PathBuf::as_path)
     }
+
+    fn stages(&self) -> bool {
+        true
+    }
+
+    fn stage(&self) -> io::Result<Box<dyn StagedOutput>> {
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let job = job.ok_or(io::ErrorKind::NotConnected)?;
+        let file = job.stage().map_err(io_error)?;
+        let path = std::path::absolute(file.path())?;
+        Ok(Box::new(LentFile { job, file, path }))
+    }
+}
+
+/// A file in the job's staging directory.
+#[derive(Debug)]
+struct LentFile {
+    job: Arc<JobStore>,
+    file: StagedFile,
+    path: PathBuf,
+}
+
+impl StagedOutput for LentFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn keep(self: Box<Self>, len: u64, crc32: u32) -> io::Result<BlobRef> {
+        self.job.commit_staged(self.file, &Written { len, crc32 }).map_err(io_error)
+    }
+}
+
+fn io_error(error: StoreError) -> io::Error {
+    let kind = match &error {
+        StoreError::NoSpace { .. } => io::ErrorKind::StorageFull,
+        StoreError::StagedMismatch { .. } => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 impl fmt::Debug for Lent {

@@ -31,17 +31,19 @@ import time
 import traceback
 
 from flight_recorder import PHASE_PANICKED, PHASE_READY, PHASE_STARTING, PHASE_STOPPING, Recorder
+from output_files import ItemFiles, OutputLost
 from wire import Channel, HostLost, Violation, crc32c, entries, push_entry
 
 ROLE_VAR, HOST_PID_VAR, TOKEN_VAR = "COFFERDAM_WORKER", "COFFERDAM_HOST_PID", "COFFERDAM_TOKEN"
 WAIT_VAR = "COFFERDAM_WAIT"
-START, ASSIGN, TAKE_BACK, STOP, ASSIGN_STAGED = range(0x01, 0x06)
-READY, REPLIES, FAILED, RETURNED, START_FAILED, STOPPED, SAVE_STATE = range(0x81, 0x88)
+START, ASSIGN, TAKE_BACK, STOP, ASSIGN_STAGED, TAKE_FILE = range(0x01, 0x07)
+READY, REPLIES, FAILED, RETURNED, START_FAILED, STOPPED, SAVE_STATE, WANT_FILE, COMPLETED = range(0x81, 0x8A)
 EXIT_STOPPED, EXIT_PANIC, EXIT_START_FAILED, EXIT_HOST_LOST = 0, 101, 102, 103
 
-LEASES_WAITING_MAX = 16
+LEASES_WAITING_MAX = 128
 FAILURE_MESSAGE_MAX = 8192
 SAVED_STATE_MAX = 1 << 20
+GIVE_MAX_S = 60
 BATCH_BYTES = 64 << 10
 STAGED_CHECKED_MAX = 16 << 20  # a second or two: a checksum in Python is slow
 PAUSE_POLL_S = 0.01
@@ -129,6 +131,10 @@ class Context:
             os.makedirs(directory, mode=0o700, exist_ok=True)
         return self._worker.scratch
 
+    def output_writer(self):
+        """A file for what is too large to be returned: an `OutputWriter`. Its errors make the item one that is tried again."""
+        return self._worker.files_of(self._lease.id, self._offset).begin()
+
 
 class Staged:
     """An item in a file of the host's: too large for a frame."""
@@ -167,7 +173,8 @@ class Worker:
         self.work = threading.Condition()
         self.leases, self.in_hand, self.stopping = collections.deque(), None, False
         self.batch, self.batch_of, self.batch_count = bytearray(), None, 0  # under `channel.sending`
-        self.scratch = None  # of the open item
+        self.scratch, self.files = None, None  # of the open item
+        self.given, self.file_given = {}, threading.Condition()  # answers of the host to who waits for a file
         self.state, self.state_sent = None, -STATE_EVERY_S  # under `channel.sending`
 
     # --- the thread that reads ---
@@ -197,6 +204,13 @@ class Worker:
             with self.channel.sending:
                 self.flush()
                 self.channel.send(RETURNED, {"lease": message["lease"], "from": start_from})
+        elif kind == TAKE_FILE:
+            with self.file_given:
+                wanted = (message["lease"], message["offset"], message["number"])
+                if self.given.get(wanted, message) is not None:
+                    raise Violation("a file that was not asked for")
+                self.given[wanted] = message
+                self.file_given.notify_all()
         elif kind == STOP:
             with self.work:
                 self.stopping = True
@@ -252,6 +266,30 @@ class Worker:
             (lease, offset, state), self.state, self.state_sent = self.state, None, now
             self.channel.send(SAVE_STATE, {"lease": lease, "offset": offset}, state)
 
+    # --- threads that write outputs ---
+
+    def files_of(self, lease, offset):
+        if not self.start["files_above"]:
+            raise OutputLost("the host has no place for outputs")
+        if self.files is None:
+            self.files = ItemFiles(lambda number: self.want_file(lease, offset, number))
+        return self.files
+
+    def want_file(self, lease, offset, number):
+        """The path of an empty file."""
+        wanted = (lease, offset, number)
+        with self.file_given:
+            self.given[wanted] = None
+        with self.channel.sending:
+            self.channel.send(WANT_FILE, {"lease": lease, "offset": offset, "number": number})
+        with self.file_given:
+            if not self.file_given.wait_for(lambda: self.given[wanted], GIVE_MAX_S):
+                raise OutputLost("the host gave no file")
+            answer = self.given.pop(wanted)
+        if not answer["path"]:
+            raise OutputLost(f"the output cannot be written: {answer['refusal']}")
+        return os.fsdecode(bytes(answer["path"]))
+
     # --- the thread that processes ---
 
     def run(self):
@@ -303,7 +341,7 @@ class Worker:
             self.recorder.open(lease.id, offset)
             failure = None
             try:
-                output = self.attempt(processor, lease, offset)
+                output, whole = self.attempt(processor, lease, offset)
             except BROKEN:
                 raise
             except Exception as error:
@@ -311,26 +349,35 @@ class Worker:
             if self.scratch:
                 shutil.rmtree(self.scratch, ignore_errors=True)
                 self.scratch = None
+            files, self.files = self.files.end() if self.files else [], None
             # The item is closed before its result can leave: whoever dies behind the reply dies with nothing open.
             said = self.recorder.said
             self.recorder.close()
             if failure:
                 self.fail({"lease": lease.id, "slot": 0, "offset": offset, **failure_message(failure), **said})
+            elif whole or files:
+                self.settle_with_files(lease, offset, output, whole, files)
             else:
                 self.settle(lease, offset, output)
         with self.channel.sending:
             self.flush()
 
     def attempt(self, processor, lease, offset):
-        """The encoded output of one item."""
+        """The encoded output of one item, and the file that it has become if it is large."""
         item = lease.items[offset]
         item = json.loads(item.read() if isinstance(item, Staged) else item)
         result = processor.process(item, Context(self, lease, offset, lease.state))
         output = json.dumps(result, separators=(",", ":"), ensure_ascii=False).encode()
         limit = self.channel.payload_max - 5
+        if 0 < self.start["files_above"] < len(output):
+            try:
+                return output, self.files_of(lease.id, offset).write_output(output)
+            except OutputLost:
+                if len(output) > limit:
+                    raise
         if len(output) > limit:
             raise Failure(f"the output has {len(output)} bytes, the limit is {limit}")
-        return output
+        return output, None
 
     def settle(self, lease, offset, output):
         with self.channel.sending:
@@ -344,6 +391,16 @@ class Worker:
             if len(self.batch) >= BATCH_BYTES:
                 self.flush()
 
+    def settle_with_files(self, lease, offset, output, whole, files):
+        payload = bytearray()
+        if not whole:
+            push_entry(payload, output)
+        message = {"lease": lease.id, "slot": 0, "offset": offset, "output": whole, "files": files}
+        with self.channel.sending:
+            self.state = None
+            self.flush()
+            self.channel.send(COMPLETED, message, payload)
+
     def fail(self, message):
         with self.channel.sending:
             self.flush()
@@ -353,6 +410,8 @@ class Worker:
 
 def failure_message(error):
     """What a failure says: of one that the processor did not make itself, the traceback, of which the end counts."""
+    if isinstance(error, OutputLost):
+        error = Failure(str(error), kind=1)
     if isinstance(error, Failure):
         kind, retry_after_ms, text = error.kind, error.retry_after_ms, str(error)
         data = text.encode(errors="replace")[:FAILURE_MESSAGE_MAX]

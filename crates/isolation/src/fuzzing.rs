@@ -9,8 +9,8 @@ pub use crate::worker::fuzzing::from_host;
 mod tests {
     use super::{from_host, from_worker, recorder};
     use crate::protocol::{
-        Assign, Failed, Message, Ready, Replies, Returned, SaveState, Start, StartFailed, Stop, Stopped,
-        TakeBack,
+        Assign, Completed, Failed, Message, Ready, Replies, Returned, SaveState, Start, StartFailed, Stop,
+        Stopped, TakeBack, TakeFile, WantFile, WrittenFile,
     };
     use cofferdam_ipc::Codec;
     use cofferdam_pipeline_core::push_entry_len;
@@ -68,6 +68,17 @@ mod tests {
         frame(Codec::Bincode, &Replies { lease, slot: 0, offset, count }, &entries(outputs))
     }
 
+    fn want(number: u32) -> Vec<u8> {
+        bin(&WantFile { lease: 1, offset: 0, number })
+    }
+
+    fn completed(output: Option<u32>, files: &[u32], outputs: &[&[u8]]) -> Vec<u8> {
+        let written = |number: u32| WrittenFile { number, len: 9, crc32: 8 };
+        let files = files.iter().copied().map(written).collect();
+        let message = Completed { lease: 1, slot: 0, offset: 0, output: output.map(written), files };
+        frame(Codec::Bincode, &message, &entries(outputs))
+    }
+
     fn failed(kind: u8) -> Vec<u8> {
         bin(&Failed {
             lease: 1,
@@ -112,6 +123,28 @@ mod tests {
             ("fatal-failure", worker(NONE_OPEN, &[ready.clone(), failed(5)])),
             ("interrupted-unasked", worker(NONE_OPEN, &[ready.clone(), failed(6)])),
             ("failure-of-no-kind", worker((1, 0), &[ready.clone(), failed(99)])),
+            (
+                "files",
+                worker(NONE_OPEN, &[ready.clone(), want(0), want(1), completed(None, &[1, 0], &[b"a"])]),
+            ),
+            ("output-that-is-a-file", {
+                worker(NONE_OPEN, &[ready.clone(), want(0), want(1), completed(Some(1), &[0], &[])])
+            }),
+            ("file-that-does-not-hold-what-was-said", {
+                let file = WrittenFile { number: 0, len: 9, crc32: 1 };
+                let message = Completed { lease: 1, slot: 0, offset: 0, output: Some(file), files: vec![] };
+                worker(NONE_OPEN, &[ready.clone(), want(0), bin(&message)])
+            }),
+            ("file-that-was-never-given", {
+                worker((1, 0), &[ready.clone(), want(0), completed(None, &[7], &[b"a"])])
+            }),
+            ("file-named-twice", {
+                worker((1, 0), &[ready.clone(), want(0), completed(None, &[0, 0], &[b"a"])])
+            }),
+            ("files-asked-for-twice", worker((1, 0), &[ready.clone(), want(0), want(0)])),
+            ("files-before-ready", worker(NONE_OPEN, &[want(0)])),
+            ("files-and-no-output", worker((1, 0), &[ready.clone(), want(0), completed(None, &[0], &[])])),
+            ("files-of-a-failure", worker(NONE_OPEN, &[ready.clone(), want(0), failed(1), want(0)])),
             ("saved-state", worker((1, 0), &[ready.clone(), state.clone()])),
             ("saved-state-before-ready", worker(NONE_OPEN, &[state])),
             ("items-given-back-unasked", {
@@ -156,6 +189,7 @@ mod tests {
             reply_flush_ms: 5,
             heartbeat_ms: 100,
             main_thread: false,
+            files_above: 1,
         }
     }
 
@@ -174,7 +208,7 @@ mod tests {
     #[test]
     fn the_corpus_of_hostile_hosts_is_survived() {
         let work = vec![0, 0, 0];
-        let many = vec![assign(1, 1, false, &[b"a"]); 17];
+        let many = vec![assign(1, 1, false, &[b"a"]); 129];
         let back = |lease| bin(&TakeBack { lease });
         let seeds = [
             ("start-alone", host(&[])),
@@ -189,6 +223,15 @@ mod tests {
             }),
             ("lease-of-three", host(&[assign(1, 3, false, &[b"a", b"b", b"c"]), work.clone()])),
             ("failure-and-saved-state", host(&[assign(1, 3, false, &[b"f", b"s", b"c"]), work.clone()])),
+            ("written-files", host(&[assign(1, 2, false, &[b"w", b"wide"]), work.clone()])),
+            ("no-files", {
+                let start = bin(&Start { files_above: 0, ..start() });
+                [&[0][..], &start, &assign(1, 1, false, &[b"wide"]), &work].concat()
+            }),
+            ("file-that-nobody-asked-for", {
+                let file = TakeFile { lease: 1, offset: 0, number: 0, path: vec![], refusal: String::new() };
+                host(&[bin(&file)])
+            }),
             ("saved-state-comes-back", host(&[assign(1, 1, true, &[b"state", b"r"]), work.clone()])),
             ("saved-state-announced-and-missing", host(&[assign(1, 1, true, &[]), work.clone()])),
             ("fewer-items-than-announced", host(&[assign(1, 9, false, &[b"a"]), work.clone()])),

@@ -31,6 +31,7 @@ kinds! {
     0x03 TakeBack
     0x04 Stop
     0x05 AssignStaged
+    0x06 TakeFile
     0x81 Ready
     0x82 Replies
     0x83 Failed
@@ -38,6 +39,8 @@ kinds! {
     0x85 StartFailed
     0x86 Stopped
     0x87 SaveState
+    0x88 WantFile
+    0x89 Completed
 }
 
 /// Host to worker, once, the first: be this processor. Payload: the encoded config.
@@ -70,6 +73,8 @@ pub struct Start {
     pub heartbeat_ms: u32,
     /// The main thread of the process runs `process`; `stack_bytes` says nothing then.
     pub main_thread: bool,
+    /// An encoded output of more bytes goes into a file of the host's ([`WantFile`]) rather than into a frame; 0 when there are no such files.
+    pub files_above: u64,
 }
 
 /// Host to worker: a lease. Payload: with `has_state` an entry, then `count` entries ([`cofferdam_pipeline_core::entries`]), the encoded items.
@@ -117,6 +122,22 @@ pub struct TakeBack {
 /// Host to worker: end the open item, forget the rest, leave. [`Stopped`] answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {}
+
+/// Host to worker: the answer to [`WantFile`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeFile {
+    /// [`LeaseId`].
+    pub lease: u32,
+    /// Position within the lease.
+    pub offset: u32,
+    /// That of the question.
+    pub number: u32,
+    /// An empty file, for the worker to open, but not to create, and to write; empty when there is none.
+    #[serde(with = "serde_bytes")]
+    pub path: Vec<u8>,
+    /// Why there is none; else empty.
+    pub refusal: String,
+}
 
 /// Worker to host: `Processor::start` is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,6 +212,43 @@ pub struct SaveState {
     pub lease: u32,
     /// Position within the lease.
     pub offset: u32,
+}
+
+/// Worker to host: an open item wants to write a part of its output, or all of it, into a file; [`TakeFile`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantFile {
+    /// [`LeaseId`].
+    pub lease: u32,
+    /// Position within the lease.
+    pub offset: u32,
+    /// Tells the item's questions apart: each has another.
+    pub number: u32,
+}
+
+/// Worker to host: the output of one item, with files that it wrote. Payload: one entry, the output; nothing when that is a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    /// [`LeaseId`].
+    pub lease: u32,
+    /// The concurrency slot within the worker.
+    pub slot: u32,
+    /// Position within the lease.
+    pub offset: u32,
+    /// The file that is the encoded output itself.
+    pub output: Option<WrittenFile>,
+    /// The files that are parts of it, in the order in which the output knows them; at most [`cofferdam_pipeline_core::OUTPUT_FILES_MAX`].
+    pub files: Vec<WrittenFile>,
+}
+
+/// A file that is written and closed, and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenFile {
+    /// That of the question.
+    pub number: u32,
+    /// Its length in bytes.
+    pub len: u64,
+    /// CRC-32 of its content: that of zlib, gzip and PNG.
+    pub crc32: u32,
 }
 
 /// The exit codes of a worker that leaves by itself.

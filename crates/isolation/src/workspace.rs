@@ -2,7 +2,7 @@
 
 use crate::sys::dirs;
 use crate::sys::files;
-use cofferdam_pipeline_core::WorkerId;
+use cofferdam_pipeline_core::{BlobRef, WorkerId};
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
@@ -17,6 +17,40 @@ pub trait Workspace: Debug + Send + Sync {
     /// The directory that [`clear_scratch`] was called for when the job began: each attempt may have a directory below it. `None` when there is
     /// no place for any.
     fn scratch(&self) -> Option<&Path>;
+
+    /// Whether [`Workspace::stage`] can be of use: large outputs are files then. Not by default.
+    fn stages(&self) -> bool {
+        false
+    }
+
+    /// Makes an empty file for a worker to write an output to, or a part of one.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn stage(&self) -> io::Result<Box<dyn StagedOutput>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A file that a worker may write to, and nobody else does. Dropping it removes it.
+pub trait StagedOutput: Debug + Send {
+    /// Where it is; absolute.
+    fn path(&self) -> &Path;
+
+    /// Puts it into the store, durably, if it holds so many bytes with this CRC-32 (that of zlib): nothing that a worker says is believed
+    /// that the host has not read itself.
+    ///
+    /// # Errors
+    /// `InvalidData` when it holds something else; those of the disk. The file is gone then.
+    fn keep(self: Box<Self>, len: u64, crc32: u32) -> io::Result<BlobRef>;
+}
+
+/// What [`crate::protocol::Start::files_above`] says: outputs of more bytes become files.
+const FILES_ABOVE: u64 = 1 << 20;
+
+/// From which length on outputs are files; 0 when none are.
+pub(crate) fn files_above(workspace: Option<&dyn Workspace>) -> u64 {
+    if workspace.is_some_and(Workspace::stages) { FILES_ABOVE } else { 0 }
 }
 
 /// Where one worker's attempts have their directories.

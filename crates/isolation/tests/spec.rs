@@ -3,8 +3,8 @@
 
 use cofferdam_ipc::Codec;
 use cofferdam_isolation::protocol::{
-    Assign, AssignStaged, Failed, Message, Ready, Replies, Returned, SaveState, Start, StartFailed, Stop,
-    Stopped, TakeBack, exit_code, failure_from_wire,
+    Assign, AssignStaged, Completed, Failed, Message, Ready, Replies, Returned, SaveState, Start,
+    StartFailed, Stop, Stopped, TakeBack, TakeFile, WantFile, WrittenFile, exit_code, failure_from_wire,
 };
 use cofferdam_isolation::recorder::layout::{self, Field};
 use std::fmt::Debug;
@@ -105,6 +105,7 @@ fn every_message_has_the_bytes_of_the_spec() {
         reply_flush_ms: 5,
         heartbeat_ms: 100,
         main_thread: false,
+        files_above: 1 << 20,
     });
     assert_example(&Assign { lease: 300, attempt: 1, count: 20, step: 0, has_state: false });
     let path = b"/i/7".to_vec();
@@ -128,11 +129,21 @@ fn every_message_has_the_bytes_of_the_spec() {
         breadcrumbs: vec!["page 3".into()],
     });
     assert_example(&Returned { lease: 300, from: 17 });
+    assert_example(&WantFile { lease: 300, offset: 4, number: 1 });
+    assert_example(&TakeFile {
+        lease: 300,
+        offset: 4,
+        number: 1,
+        path: b"/o".to_vec(),
+        refusal: String::new(),
+    });
+    let file = WrittenFile { number: 1, len: 1 << 20, crc32: 0x1234_5678 };
+    assert_example(&Completed { lease: 300, slot: 0, offset: 4, output: None, files: vec![file] });
     assert_example(&StartFailed { kind: 5, retry_after_ms: 0, message });
     assert_example(&Stopped {});
     assert_eq!(
         rows(PROTOCOL, "## Messages", "kind").len(),
-        12,
+        15,
         "no message is documented that does not exist"
     );
 }

@@ -1,16 +1,22 @@
 //! A hostile worker's messages, all the way to the supervisor.
 
 use super::Debugging;
-use super::inbound::{self, End};
+use super::inbound::{self, End, WorkerFiles};
 use super::waits::Waits;
 use super::worker::Worker;
+use crate::staging::Staging;
+use crate::{StagedOutput, Workspace};
 use cofferdam_ipc::{Codec, FrameLimits, FrameReceiver, FrameSender, Stream};
 use cofferdam_pipeline_core::supervisor::{Command, Commit, Control, Input, Settled, Supervisor};
 use cofferdam_pipeline_core::{
-    BufferPool, ChunkBuilder, Exit, ExitReport, Failure, Identities, ItemIndex, LeaseId, OpenItem, Policy,
-    SAVED_STATE_BYTES_MAX, SlotNumber, Time, WorkerEvent, WorkerId, entries,
+    BlobRef, BufferPool, ChunkBuilder, Exit, ExitReport, Failure, Identities, ItemIndex, LeaseId,
+    OUTPUT_FILES_MAX, OpenItem, Outputs, Policy, SAVED_STATE_BYTES_MAX, SlotNumber, Time, WorkerEvent,
+    WorkerId, entries,
 };
 use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +26,44 @@ const ITEMS: u32 = 40;
 const WORKER: WorkerId = WorkerId(1);
 /// Every message takes so long.
 const STEP: Duration = Duration::from_millis(1);
+
+/// Questions for files that a worker may ask: all that fit into the input.
+const ANSWERS_MAX: usize = DATA_LEN_MAX;
+
+/// A place for files of which every even one holds what is said of it.
+#[derive(Debug)]
+struct PaperDisk;
+
+#[derive(Debug)]
+struct PaperFile;
+
+impl Workspace for PaperDisk {
+    fn scratch(&self) -> Option<&Path> {
+        None
+    }
+
+    fn stages(&self) -> bool {
+        true
+    }
+
+    fn stage(&self) -> io::Result<Box<dyn StagedOutput>> {
+        Ok(Box::new(PaperFile))
+    }
+}
+
+impl StagedOutput for PaperFile {
+    fn path(&self) -> &Path {
+        Path::new("/staging/1")
+    }
+
+    fn keep(self: Box<Self>, len: u64, crc32: u32) -> io::Result<BlobRef> {
+        if crc32.is_multiple_of(2) {
+            Ok(BlobRef { len, hash: [0; 32] })
+        } else {
+            Err(io::ErrorKind::InvalidData.into())
+        }
+    }
+}
 
 /// The supervisor of a job with one worker, and what it has heard and done.
 struct Host {
@@ -55,7 +99,9 @@ pub fn from_worker(data: &[u8]) {
     reader.control().shutdown_read().expect("the stream is open");
     let receiver = FrameReceiver::new(reader, codec, LIMITS);
     let start_by = crate::clock::now() + Duration::from_secs(60);
-    let end = inbound::run(receiver, &worker, &BufferPool::new(1, 1 << 10), start_by);
+    let (answers, _unread) = sync_channel(ANSWERS_MAX);
+    let files = WorkerFiles { staging: Staging::new(Some(Arc::new(PaperDisk))), answers };
+    let end = inbound::run(receiver, &worker, &BufferPool::new(1, 1 << 10), files, start_by);
     let exit = match end {
         End::Closed => Exit::Code(0),
         End::StartTimedOut => unreachable!("all bytes were there"),
@@ -70,6 +116,16 @@ pub fn from_worker(data: &[u8]) {
         stderr_tail: String::new(),
     });
     host.lock().expect("no panic before").come_to_rest();
+}
+
+fn outputs_in(outputs: &Outputs) -> usize {
+    match outputs {
+        Outputs::Entries(bytes) => entries(bytes).filter_map(Result::ok).count(),
+        Outputs::Stored(output) => {
+            assert!(output.files.len() <= OUTPUT_FILES_MAX);
+            1
+        }
+    }
 }
 
 /// Sends what the bytes list; a frame that is cut off ends them.
@@ -127,10 +183,7 @@ impl Host {
     fn check(&mut self, event: &WorkerEvent) {
         let answers = match event {
             WorkerEvent::Replied(batch) => {
-                assert_eq!(
-                    entries(batch.outputs.as_entries()).filter_map(Result::ok).count(),
-                    batch.count as usize
-                );
+                assert_eq!(outputs_in(&batch.outputs), batch.count as usize);
                 batch.offset.checked_add(batch.count).expect("offsets that exist");
                 batch.count
             }
@@ -200,7 +253,7 @@ impl Host {
             assert!(self.settled.insert(commit.chunk.first().0 + u64::from(position)), "settled twice");
         }
         if let Settled::Completed(outputs) = &commit.settled {
-            assert_eq!(entries(outputs.as_entries()).count(), commit.range.len());
+            assert_eq!(outputs_in(outputs), commit.range.len());
         }
     }
 

@@ -1,13 +1,16 @@
 //! What comes from a worker: every frame is checked before it becomes an event.
 
+use super::outbound::Outbound;
 use super::worker::Worker;
 use crate::protocol::{self, Message};
+use crate::staging::{FileBreach, Staging};
 use cofferdam_ipc::{CodecError, FrameReceiver, Received, RecvError};
 use cofferdam_pipeline_core::{
     Buffer, BufferPool, Failure, LeaseId, ReplyBatch, SAVED_STATE_BYTES_MAX, WorkerEvent, entries,
 };
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 /// The worker sent something that the protocol does not allow.
@@ -27,6 +30,10 @@ pub(super) enum Breach {
     Replies { offset: u32, count: u32, found: u64, len: usize },
     #[error("more answers than items")]
     Unasked,
+    #[error("the worker {0}")]
+    File(#[from] FileBreach),
+    #[error("more questions than it reads answers")]
+    Unread,
     #[error("a saved state of {0} bytes")]
     StateTooLong(usize),
     #[error(transparent)]
@@ -51,11 +58,28 @@ enum Stage {
     Leaving,
 }
 
+/// The files that the worker was given, and the way to give more.
+pub(super) struct WorkerFiles {
+    pub(super) staging: Staging,
+    pub(super) answers: SyncSender<Outbound>,
+}
+
+impl WorkerFiles {
+    fn give(&mut self, wanted: &protocol::WantFile) -> Result<(), Breach> {
+        match self.answers.try_send(Outbound::TakeFile(self.staging.give(wanted)?)) {
+            // Nobody writes any more: its end is an event of its own.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(Breach::Unread),
+        }
+    }
+}
+
 /// Reads until the end, handing events to the worker's sink.
 pub(super) fn run(
     mut receiver: FrameReceiver,
     worker: &Worker,
     pool: &Arc<BufferPool>,
+    mut files: WorkerFiles,
     start_by: Instant,
 ) -> End {
     let mut stage = Stage::Starting;
@@ -68,7 +92,7 @@ pub(super) fn run(
             Err(RecvError::TimedOut) => return End::StartTimedOut,
             Err(RecvError::Frame(error)) => return End::Breach(error.to_string()),
         };
-        match take(&received, &mut payload, &mut stage, worker) {
+        match take(&received, &mut payload, &mut stage, worker, &mut files) {
             Ok(true) => payload = pool.take(),
             Ok(false) => {}
             Err(breach) => return End::Breach(breach.to_string()),
@@ -82,6 +106,7 @@ fn take(
     payload: &mut Buffer,
     stage: &mut Stage,
     worker: &Worker,
+    files: &mut WorkerFiles,
 ) -> Result<bool, Breach> {
     match received.kind {
         protocol::Replies::KIND => {
@@ -91,8 +116,22 @@ fn take(
             charge(worker, replies.count)?;
             let outputs = std::mem::take(payload).into();
             let protocol::Replies { lease, offset, count, .. } = replies;
+            files.staging.forget(lease, offset..offset.saturating_add(count));
             worker.emit(WorkerEvent::Replied(ReplyBatch { lease: LeaseId(lease), offset, count, outputs }));
             return Ok(true);
+        }
+        protocol::Completed::KIND => {
+            let completed: protocol::Completed = decode(received)?;
+            require(*stage == Stage::Ready, "Completed")?;
+            charge(worker, 1)?;
+            worker.emit(files.staging.complete(&completed, std::mem::take(payload))?);
+            return Ok(true);
+        }
+        protocol::WantFile::KIND => {
+            let wanted: protocol::WantFile = decode(received)?;
+            require(*stage == Stage::Ready, "WantFile")?;
+            require_no_payload(payload, "WantFile")?;
+            files.give(&wanted)?;
         }
         protocol::Failed::KIND => {
             let failed: protocol::Failed = decode(received)?;
@@ -100,6 +139,7 @@ fn take(
             require_no_payload(payload, "Failed")?;
             charge(worker, 1)?;
             let failure = failure(failed.kind, failed.retry_after_ms, &failed.message)?;
+            files.staging.forget(failed.lease, failed.offset..failed.offset.saturating_add(1));
             worker.emit(WorkerEvent::Failed { item: failed.item(), failure });
         }
         protocol::SaveState::KIND => {

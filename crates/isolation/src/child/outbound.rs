@@ -24,6 +24,7 @@ pub(super) enum Outbound {
     Start(Box<protocol::Start>, Arc<[u8]>),
     Assign(Assignment),
     TakeBack(LeaseId),
+    TakeFile(protocol::TakeFile),
     Stop,
     /// The socket is done for: the thread ends.
     Close,
@@ -45,6 +46,7 @@ pub(super) fn run(
             Outbound::TakeBack(lease) => {
                 send(&mut sender, &protocol::TakeBack { lease: lease.0 }, &[], deadline)
             }
+            Outbound::TakeFile(file) => send(&mut sender, file, &[], deadline),
             Outbound::Stop => send(&mut sender, &protocol::Stop {}, &[], deadline),
             Outbound::Close => return,
         };

@@ -1,13 +1,14 @@
 //! One worker's life as seen from its host: a thread from the request to the verdict.
 
 use super::Shared;
-use super::inbound::{self, End};
+use super::inbound::{self, End, WorkerFiles};
 use super::outbound::{self, Outbound};
 use super::spawner::{Launch, Launched, SpawnerHandle};
 use super::verdict::{Findings, LastWords, Record, judge};
 use super::worker::Worker;
 use crate::protocol;
 use crate::recorder::{HostRecorder, text};
+use crate::staging::Staging;
 use crate::sys::leader::Leader;
 use crate::sys::output::Captured;
 use crate::sys::{dirs, files, process};
@@ -178,7 +179,9 @@ impl Session {
         let outbound =
             outbound.map_err(|error| self.worker.violate(format!("no thread to write to it: {error}")));
         let receiver = FrameReceiver::new(reader, codec, limits);
-        match inbound::run(receiver, &self.worker, &self.shared.pool, start_by) {
+        let staging = Staging::new(self.shared.settings.workspace.clone());
+        let files = WorkerFiles { staging, answers: self.queue_in.clone() };
+        match inbound::run(receiver, &self.worker, &self.shared.pool, files, start_by) {
             End::Closed => {}
             End::StartTimedOut => {
                 let max = self.shared.settings.start_wall_max;
@@ -218,6 +221,7 @@ impl Session {
             reply_flush_ms: REPLY_FLUSH_MS,
             heartbeat_ms: HEARTBEAT_MS,
             main_thread: settings.main_thread,
+            files_above: workspace::files_above(settings.workspace.as_deref()),
         };
         let first = Outbound::Start(Box::new(start), self.shared.config.clone());
         let queue = self.queue.take().expect("a session has one writer");

@@ -238,8 +238,13 @@ impl SlotRecorder {
 
     /// The position of the open item, if it is one of this lease.
     pub(crate) fn open_offset(&self, lease: LeaseId) -> Option<u32> {
+        self.open_item().filter(|(open, _)| *open == lease).map(|(_, offset)| offset)
+    }
+
+    /// The lease and position of the open item.
+    pub(crate) fn open_item(&self) -> Option<(LeaseId, u32)> {
         let open = self.open_now();
-        (open >> 32 == u64::from(lease.0)).then(|| (open as u32).checked_sub(1)).flatten()
+        (open as u32).checked_sub(1).map(|offset| (LeaseId((open >> 32) as u32), offset))
     }
 
     fn open_now(&self) -> u64 {

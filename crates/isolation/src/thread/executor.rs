@@ -60,7 +60,8 @@ impl ThreadExecutor {
 impl Executor for ThreadExecutor {
     fn spawn(&mut self, worker: WorkerId, slot: SlotNumber) {
         self.workers.retain(|_, worker| !worker.is_over());
-        let link = MemoryLink::new(worker, self.sink.clone(), self.buffers.clone());
+        let workspace = self.settings.workspace.clone();
+        let link = MemoryLink::new(worker, self.sink.clone(), self.buffers.clone(), workspace);
         let scratch = scratch_of(self.settings.workspace.as_deref(), worker);
         self.workers.insert(worker, ThreadWorker::spawn(&self.settings, self.run, slot, link, scratch));
     }

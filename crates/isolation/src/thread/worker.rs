@@ -5,6 +5,7 @@ use super::link::MemoryLink;
 use crate::clock;
 use crate::recorder::{PanicRecord, Phase, Recorder};
 use crate::worker::{Left, Session, SessionSettings, adopt_thread, panic_message, take_backtrace};
+use crate::workspace::files_above;
 use cofferdam_pipeline_core::{
     Assignment, Exit, ExitReport, Failure, KillReason, LeaseId, Observation, OpenItem, SlotNumber, TimeLimit,
 };
@@ -63,6 +64,7 @@ impl ThreadWorker {
                 payload_max: settings.frame_payload_max,
                 reply_flush: REPLY_FLUSH,
                 heartbeat: HEARTBEAT,
+                files_above: files_above(settings.workspace.as_deref()),
                 scratch,
             },
             Recorder::in_memory(settings.slots),

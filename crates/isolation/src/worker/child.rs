@@ -5,7 +5,7 @@ use super::link::SocketLink;
 use super::role::Role;
 use super::{Items, Lease, Left, Link, Registration, Saved, Session, SessionSettings, StagedFile, panics};
 use crate::program::own_build_id;
-use crate::protocol::{Assign, AssignStaged, Message, Start, Stop, TakeBack, exit_code};
+use crate::protocol::{Assign, AssignStaged, Message, Start, Stop, TakeBack, TakeFile, exit_code};
 use crate::recorder::Recorder;
 use crate::sys::{crash, files, os, worker as sys};
 use cofferdam_ipc::handshake::{self, Agreement, BuildId, Hello, PROTOCOL_MAX, PROTOCOL_MIN};
@@ -125,6 +125,7 @@ pub(super) fn settings(start: &Start, agreement: &Agreement) -> SessionSettings 
         payload_max: agreement.limits.payload_max as usize,
         reply_flush: Duration::from_millis(start.reply_flush_ms.max(1).into()),
         heartbeat: Duration::from_millis(start.heartbeat_ms.max(1).into()),
+        files_above: start.files_above,
         scratch: (!start.scratch.is_empty()).then(|| files::path_from_bytes(&start.scratch)),
     }
 }
@@ -256,6 +257,7 @@ pub(super) fn take<L: Link>(
             session.take_back(LeaseId(lease))?;
         }
         Stop::KIND => session.stop(),
+        TakeFile::KIND => session.files.answer(decode(received)?)?,
         kind => return Err(format!("the host sent a message of unknown kind {kind:#04x}").into()),
     }
     Ok(())

@@ -1,9 +1,11 @@
 //! An asynchronous processor at work: many items at once on the processor's thread.
 
 use super::lease::{next_entry, unreadable_item};
+use super::placing::Placed;
 use super::session::{ENTRY_LEN_MAX, PAUSE_POLL};
 use super::telemetry::Telemetry;
 use super::{ItemAt, Lease, Left, Link, LinkLost, Saved, Session, StagedFile};
+use crate::protocol::WrittenFile;
 use crate::recorder::SlotRecorder;
 use crate::worker::desk::Claim;
 use cofferdam_ipc::Codec;
@@ -33,8 +35,8 @@ struct Open {
 
 /// How its future ended.
 enum Ending {
-    /// The encoded output, behind room for its length, or why there is none.
-    Done(Result<Vec<u8>, Failure>),
+    /// What came of it, or why nothing did.
+    Done(Result<Encoded, Failure>),
     Panicked(Box<dyn Any + Send>),
     Dropped,
 }
@@ -52,6 +54,14 @@ struct Claimed<T> {
 enum Brought<T> {
     Here(Result<T, Failure>),
     Staged(StagedFile),
+}
+
+/// An output.
+struct Encoded {
+    /// Behind room for its length.
+    bytes: Vec<u8>,
+    /// The file that it has become, if so.
+    whole: Option<WrittenFile>,
 }
 
 /// The lease whose items are handed out.
@@ -198,7 +208,7 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
         processor: &'a P,
         open: Open,
         claimed: Claimed<P::Item>,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Encoded, Failure> {
         let Claimed { attempt, item, saved_state, .. } = claimed;
         let item = match item {
             Brought::Here(item) => item?,
@@ -210,7 +220,8 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
         let value = processor.process(item, &cx).await?;
         let mut output = Vec::new();
         session.encode_output(&value, P::NAME, &mut output)?;
-        Ok(output)
+        let whole = session.place_output(&open.slot, P::NAME, &output)?;
+        Ok(Encoded { bytes: output, whole })
     }
 
     /// Waits until a future has ended, there is work for a free slot, the worker is to leave, or it is time to look around.
@@ -247,13 +258,16 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
         let session = self.session;
         let saved = session.saving.take(open.lease, open.offset);
         session.scratch.remove(open.lease, open.offset);
+        let files = session.files.end(open.lease, open.offset);
         let settled = match ending {
             Ending::Panicked(payload) => {
                 // The others are not to blame: only this item stays open for the host to find.
                 self.open.iter().for_each(|(other, _)| other.slot.close());
                 resume_unwind(payload)
             }
-            Ending::Done(Ok(mut output)) => session.settle_any(open, &mut output),
+            Ending::Done(Ok(Encoded { mut bytes, whole })) => {
+                session.settle_any(open, Placed { output: &mut bytes, whole, files })
+            }
             Ending::Done(Err(failure)) => session.send_failed(open.slot.close_failed(), failure, saved),
             Ending::Dropped => {
                 session.send_failed(open.slot.close_failed(), Failure::from(Interrupted), saved)
@@ -267,12 +281,14 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
 
 impl<L: Link> Session<L> {
     /// An output in whatever order.
-    fn settle_any(&self, open: &Open, output: &mut [u8]) -> Result<(), LinkLost> {
+    fn settle_any(&self, open: &Open, placed: Placed<'_>) -> Result<(), LinkLost> {
         open.slot.close();
         let mut outgoing = self.outgoing();
-        if output.len() >= self.batch_bytes {
-            return self.send_large(&mut outgoing, (open.lease, open.number, open.offset), output);
+        let is_small = placed.output.len() < self.batch_bytes;
+        if !is_small || placed.whole.is_some() || !placed.files.is_empty() {
+            return self.send_large(&mut outgoing, (open.lease, open.number, open.offset), placed);
         }
+        let output = placed.output;
         if !self.desk().follows(open.lease, open.offset) {
             self.flush(&mut outgoing)?;
         }

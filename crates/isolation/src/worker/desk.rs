@@ -2,11 +2,13 @@
 
 use super::Lease;
 use crate::protocol::Replies;
+use crate::recorder::SLOTS_MAX;
 use cofferdam_pipeline_core::{LeaseId, push_entry_len};
 use std::collections::VecDeque;
 
-/// Leases that may wait; a host that sends more breaks the protocol (it keeps two on their way).
-pub(crate) const LEASES_WAITING_MAX: usize = 16;
+/// Leases that may wait; a host that sends more breaks the protocol. It keeps two on their way, and of a worker of many items at once
+/// two for each of them: they may hold one item each, and all wait while the processor's thread is kept busy by the first.
+pub(crate) const LEASES_WAITING_MAX: usize = 2 * SLOTS_MAX as usize;
 
 /// The host sent more leases than it may.
 #[derive(Debug, thiserror::Error)]
@@ -161,5 +163,25 @@ impl Desk {
     /// Whether there is anything to do or to send.
     pub(crate) fn is_busy(&self) -> bool {
         self.in_hand.is_some() || !self.waiting.is_empty() || self.pending.count > 0 || self.open > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::{Items, Saved};
+
+    fn lease(number: u32) -> Lease {
+        let items = Items::Received(vec![1, 7].into());
+        Lease { id: LeaseId(number), attempt: 1, count: 1, items, saved_state: Saved::Nothing }
+    }
+
+    #[test]
+    fn two_leases_of_one_item_may_wait_for_each_that_is_open_at_once_while_none_is_taken() {
+        let mut desk = Desk::default();
+        for number in 1..=2 * SLOTS_MAX {
+            desk.put(lease(number)).unwrap();
+        }
+        assert!(desk.put(lease(0)).is_err());
     }
 }

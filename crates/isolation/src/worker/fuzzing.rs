@@ -2,7 +2,7 @@
 
 use super::child::{decode, find, settings, take};
 use super::{Link, LinkLost, Registration, Session, SessionSettings};
-use crate::protocol::{Assign, Message, Replies, Start};
+use crate::protocol::{Assign, Completed, Message, Replies, Start, TakeFile, WantFile};
 use crate::recorder::Recorder;
 use cofferdam_ipc::handshake::Agreement;
 use cofferdam_ipc::{Codec, FrameLimits, FrameReceiver, FrameSender, RecvError, Stream};
@@ -10,6 +10,7 @@ use cofferdam_pipeline_core::{
     BufferPool, Context, Failure, LeaseId, OpenItem, Processor, StartContext, entries,
 };
 use std::collections::BTreeMap;
+use std::io::Write;
 
 const LIMITS: FrameLimits = FrameLimits { message_max: 255, payload_max: 255 };
 const DATA_LEN_MAX: usize = 8 << 10;
@@ -34,6 +35,12 @@ impl Processor for Echo {
     fn process(&mut self, item: Self::Item, cx: &Context<'_>) -> Result<Self::Output, Failure> {
         match item.first() {
             Some(b'f') => Err(Failure::transient("asked for")),
+            Some(b'w') => {
+                let mut writer = cx.output_writer()?;
+                writer.write_all(&item)?;
+                writer.finish()?;
+                Ok(item)
+            }
             Some(b's') => cx.save_state(&item).map(|()| item).map_err(Failure::from),
             Some(b'r') => Ok(serde_bytes::ByteBuf::from(cx.saved_state().unwrap_or_default())),
             Some(_) | None => Ok(item),
@@ -64,6 +71,20 @@ impl Link for Said {
         assert_eq!(found.len(), batch.count as usize);
         (0..batch.count).for_each(|nth| self.result(batch.lease, batch.offset + nth));
         Ok(())
+    }
+
+    fn completed(&mut self, completed: Completed, output: &[u8]) -> Result<(), LinkLost> {
+        assert!(entries(output).all(|entry| entry.is_ok()) && completed.files.len() <= 1);
+        assert_eq!(entries(output).count(), usize::from(completed.output.is_none()));
+        self.result(completed.lease, completed.offset);
+        Ok(())
+    }
+
+    /// Some files there are, but they cannot be opened.
+    fn want_file(&mut self, wanted: WantFile) -> Result<Option<TakeFile>, LinkLost> {
+        let WantFile { lease, offset, number } = wanted;
+        let path = if offset % 2 == 0 { b"/nowhere/1".to_vec() } else { Vec::new() };
+        Ok(Some(TakeFile { lease, offset, number, path, refusal: "no room".into() }))
     }
 
     fn failed(&mut self, item: OpenItem, _: Failure) -> Result<(), LinkLost> {

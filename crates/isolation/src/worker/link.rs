@@ -1,6 +1,8 @@
 //! The way from a worker to its host: a socket, or a function call.
 
-use crate::protocol::{Failed, Message, Ready, Replies, Returned, SaveState, StartFailed, Stopped};
+use crate::protocol::{
+    Completed, Failed, Message, Ready, Replies, Returned, SaveState, StartFailed, Stopped, TakeFile, WantFile,
+};
 use cofferdam_ipc::{FrameSender, SendError};
 use cofferdam_pipeline_core::{Failure, LeaseId, OpenItem};
 
@@ -15,6 +17,10 @@ pub(crate) trait Link: Send + 'static {
     fn ready(&mut self) -> Result<(), LinkLost>;
     /// [`Replies`]; `outputs` are the entries.
     fn replies(&mut self, batch: Replies, outputs: &[u8]) -> Result<(), LinkLost>;
+    /// [`Completed`]; `output` is an entry, or nothing.
+    fn completed(&mut self, completed: Completed, output: &[u8]) -> Result<(), LinkLost>;
+    /// [`WantFile`]; the answer, if it does not come some other way.
+    fn want_file(&mut self, wanted: WantFile) -> Result<Option<TakeFile>, LinkLost>;
     /// [`Failed`]
     fn failed(&mut self, item: OpenItem, failure: Failure) -> Result<(), LinkLost>;
     /// [`SaveState`]
@@ -44,6 +50,15 @@ impl Link for SocketLink {
 
     fn replies(&mut self, batch: Replies, outputs: &[u8]) -> Result<(), LinkLost> {
         self.send(&batch, outputs)
+    }
+
+    fn completed(&mut self, completed: Completed, output: &[u8]) -> Result<(), LinkLost> {
+        self.send(&completed, output)
+    }
+
+    fn want_file(&mut self, wanted: WantFile) -> Result<Option<TakeFile>, LinkLost> {
+        self.send(&wanted, &[])?;
+        Ok(None)
     }
 
     fn failed(&mut self, item: OpenItem, failure: Failure) -> Result<(), LinkLost> {

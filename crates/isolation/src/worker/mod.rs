@@ -7,11 +7,13 @@ mod child;
 mod concurrent;
 mod desk;
 mod entry;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod lease;
 mod link;
 mod panics;
+mod placing;
 mod registration;
 mod role;
 mod run;

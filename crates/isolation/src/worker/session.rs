@@ -1,16 +1,18 @@
 //! A processor at work, whoever its host is.
 
 use super::desk::{Claim, Desk, TooManyLeases};
+use super::files::Files;
 use super::lease::next_entry;
+use super::placing::Placed;
 use super::saving::Saving;
 use super::scratch::Scratch;
 use super::telemetry::Telemetry;
 use super::{ItemAt, Lease, Link, LinkLost, Saved};
-use crate::protocol::Replies;
+use crate::protocol::WrittenFile;
 use crate::recorder::{Phase, Recorder, SlotRecorder};
 use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::{
-    Context, Failure, LeaseId, OpenItem, Processor, SlotNumber, StartContext, entries, push_entry_len,
+    Context, Failure, LeaseId, OpenItem, Processor, SlotNumber, StartContext, entries,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,6 +52,8 @@ pub(crate) struct SessionSettings {
     pub(crate) heartbeat: Duration,
     /// Where attempts may have directories.
     pub(crate) scratch: Option<PathBuf>,
+    /// Encoded outputs of more bytes become files of the host's; 0 when there are none.
+    pub(crate) files_above: u64,
 }
 
 /// See the module of workers: three threads around a desk.
@@ -69,6 +73,7 @@ pub(crate) struct Session<L> {
     waker: Mutex<Option<Waker>>,
     pub(super) saving: Saving,
     pub(crate) scratch: Scratch,
+    pub(crate) files: Files,
     /// Locked before the desk and while something is sent, so that replies leave in order.
     outgoing: Mutex<Outgoing<L>>,
 }
@@ -79,7 +84,7 @@ pub(super) struct Outgoing<L> {
     /// Swapped with the desk's; empty between sends.
     bytes: Vec<u8>,
     /// The last message was sent.
-    has_ended: bool,
+    pub(super) has_ended: bool,
 }
 
 /// How the processor's thread came to its end.
@@ -118,6 +123,7 @@ impl<L: Link> Session<L> {
             waker: Mutex::new(None),
             saving: Saving::default(),
             scratch,
+            files: Files::default(),
             outgoing: Mutex::new(Outgoing { link, bytes: Vec::new(), has_ended: false }),
         })
     }
@@ -335,11 +341,12 @@ impl<L: Link> Session<L> {
             // What a finished item saved is of no use any more; what a failed one saved goes before its failure.
             let saved = self.saving.take(lease.id, offset);
             self.scratch.remove(lease.id, offset);
+            let files = self.files.end(lease.id, offset);
             claim = match result {
-                Ok(()) if output.len() < self.batch_bytes => {
+                Ok(None) if files.is_empty() && output.len() < self.batch_bytes => {
                     self.settle(lease.id, offset, &output[ENTRY_LEN_MAX..])?
                 }
-                Ok(()) => self.settle_large(lease.id, offset, output)?,
+                Ok(whole) => self.settle_large(lease.id, offset, Placed { output, whole, files })?,
                 Err(failure) => self.settle_failed(failure, saved)?,
             };
             offset += 1;
@@ -349,17 +356,18 @@ impl<L: Link> Session<L> {
     }
 
     /// Runs the processor on one item and leaves the encoded output in `output`, behind room for its length: a large one
-    /// is not moved any more.
+    /// is not moved any more. Where it has become a file, says which.
     fn attempt<P: Processor>(
         &self,
         processor: &mut P,
         item: ItemAt<'_>,
         cx: &Context<'_>,
         output: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<WrittenFile>, Failure> {
         let codec = self.settings.codec;
         let value = processor.process(item.read(codec, P::NAME)?, cx)?;
-        self.encode_output(&value, P::NAME, output)
+        self.encode_output(&value, P::NAME, output)?;
+        self.place_output(&self.slot, P::NAME, output)
     }
 
     /// Leaves the encoded value in `output`, behind room for its length.
@@ -372,14 +380,7 @@ impl<L: Link> Session<L> {
         output.resize(ENTRY_LEN_MAX, 0);
         self.settings.codec.encode(value, output).map_err(|error| {
             Failure::invalid_input(format!("the output of {name} cannot be encoded: {error}"))
-        })?;
-        let (len, max) =
-            (output.len() - ENTRY_LEN_MAX, self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX));
-        if len > max {
-            let why = format!("the output of {name} has {len} bytes, the limit is {max}");
-            return Err(Failure::invalid_input(why));
-        }
-        Ok(())
+        })
     }
 
     #[inline]
@@ -394,25 +395,10 @@ impl<L: Link> Session<L> {
         Ok(claim)
     }
 
-    fn settle_large(&self, lease: LeaseId, offset: u32, output: &mut [u8]) -> Result<Claim, LinkLost> {
+    fn settle_large(&self, lease: LeaseId, offset: u32, placed: Placed<'_>) -> Result<Claim, LinkLost> {
         self.slot.close();
-        self.send_large(&mut self.outgoing(), (lease, SLOT, offset), output)?;
+        self.send_large(&mut self.outgoing(), (lease, SLOT, offset), placed)?;
         Ok(self.claim())
-    }
-
-    /// A large output leaves at once and is not copied into the others.
-    pub(super) fn send_large(
-        &self,
-        outgoing: &mut Outgoing<L>,
-        (lease, slot, offset): (LeaseId, u32, u32),
-        output: &mut [u8],
-    ) -> Result<(), LinkLost> {
-        let mut prefix = Vec::with_capacity(ENTRY_LEN_MAX);
-        push_entry_len(&mut prefix, output.len() - ENTRY_LEN_MAX);
-        let start = ENTRY_LEN_MAX - prefix.len();
-        output[start..ENTRY_LEN_MAX].copy_from_slice(&prefix);
-        self.flush(outgoing)?;
-        outgoing.link.replies(Replies { lease: lease.0, slot, offset, count: 1 }, &output[start..])
     }
 
     fn settle_failed(

@@ -2,7 +2,7 @@
 
 use super::{Link, Session};
 use crate::recorder::SlotRecorder;
-use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId, NoScratch};
+use cofferdam_pipeline_core::{Instrument, Interrupted, LeaseId, NoScratch, OutputLost, OutputSink};
 use std::io;
 use std::path::PathBuf;
 
@@ -47,6 +47,14 @@ impl<L: Link> Instrument for Telemetry<'_, L> {
             Some(offset) => self.session.scratch.dir_of(self.lease, offset),
             // Its item has ended: nobody would remove it.
             None => Err(NoScratch(io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    fn output_writer(&self) -> io::Result<Box<dyn OutputSink>> {
+        match self.slot.open_offset(self.lease) {
+            Some(offset) => self.session.begin_file(self.lease, offset),
+            // Its item has ended: nothing is a part of its output any more.
+            None => Err(OutputLost(io::ErrorKind::NotFound.into()).into_io()),
         }
     }
 }

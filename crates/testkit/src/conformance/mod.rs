@@ -2,8 +2,10 @@
 //! one's own, another worker executable, a worker in another language.
 
 pub mod checks;
+mod place;
 mod processor;
 mod rig;
 
+pub use place::Place;
 pub use processor::{Conformant, ConformantConfig, Deed};
-pub use rig::{Rig, Subject};
+pub use rig::{Make, Rig, Subject};

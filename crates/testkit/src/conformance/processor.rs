@@ -2,6 +2,7 @@
 
 use cofferdam_pipeline_core::{Context, Failure, FailureKind, Processor, StartContext};
 use serde::{Deserialize, Serialize};
+use std::io::Write;
 use std::time::Duration;
 
 /// What an item asks of its worker. As JSON: `{"Echo":5}`, `"Wait"`.
@@ -32,6 +33,22 @@ pub enum Deed {
     Recall,
     /// Makes the file `page` in its scratch directory; the output is the directory's path.
     Scratch,
+    /// Writes the text so many times into a file of its output, in pieces; the output is the file's index and length, `index:length`.
+    Write {
+        /// What.
+        text: String,
+        /// How often.
+        times: u32,
+    },
+    /// Writes a text into a file, forgets it, and writes another one; the output is as that of `Write`.
+    WriteTwice {
+        /// The first.
+        forgotten: String,
+        /// The second.
+        kept: String,
+    },
+    /// Finishes a file with the text and then does this.
+    WriteThen(String, Box<Deed>),
     /// Panics with this message.
     Panic(String),
     /// Ends the process with this code.
@@ -84,6 +101,18 @@ impl Processor for Conformant {
                 std::fs::File::create_new(dir.join("page"))?;
                 Ok(dir.display().to_string())
             }
+            Deed::Write { text, times } => write(cx, &text, times),
+            Deed::WriteTwice { forgotten, kept } => {
+                let mut writer = cx.output_writer()?;
+                writer.write_all(forgotten.as_bytes())?;
+                writer.flush()?;
+                drop(writer);
+                write(cx, &kept, 1)
+            }
+            Deed::WriteThen(text, then) => {
+                write(cx, &text, 1)?;
+                self.process(*then, cx)
+            }
             Deed::Panic(message) => panic!("{message}"),
             Deed::Exit(code) => std::process::exit(code),
             Deed::Hang => loop {
@@ -91,6 +120,13 @@ impl Processor for Conformant {
             },
         }
     }
+}
+
+fn write(cx: &Context<'_>, text: &str, times: u32) -> Result<String, Failure> {
+    let mut writer = cx.output_writer()?;
+    (0..times).try_for_each(|_| writer.write_all(text.as_bytes()))?;
+    let file = writer.finish()?;
+    Ok(format!("{}:{}", file.index, file.len))
 }
 
 fn failure_kind(code: u8) -> FailureKind {

@@ -1,10 +1,12 @@
 //! An executor under test, and what it says.
 
-use super::{ConformantConfig, Deed};
+use super::{ConformantConfig, Deed, Place};
 use cofferdam_ipc::{Codec, Crc32c};
+use cofferdam_isolation::Workspace;
 use cofferdam_pipeline_core::{
     Assignment, Chunk, ChunkBuilder, Executor, ExitReport, Failure, Identities, ItemIndex, LeaseId, OpenItem,
-    OrdinalRun, SavedState, SlotNumber, StagedItem, WorkerEvent, WorkerId, WorkerSink, entries,
+    OrdinalRun, OutputBody, Outputs, SavedState, SlotNumber, StagedItem, StoredOutput, WorkerEvent, WorkerId,
+    WorkerSink, entries,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -16,11 +18,13 @@ use tempfile::TempDir;
 /// No event of a healthy worker takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Makes an executor of a config, what it is to lend to its workers, and who hears of them.
+pub type Make = fn(Vec<u8>, Arc<dyn Workspace>, WorkerSink) -> Box<dyn Executor>;
+
 /// An implementation under test.
 pub struct Subject {
-    /// Makes an executor whose workers run [`super::Conformant`] with the encoded [`ConformantConfig`]; its payloads may have 8 MiB,
-    /// and it has a [workspace](cofferdam_isolation::Workspace) of its own.
-    pub make: fn(Vec<u8>, WorkerSink) -> Box<dyn Executor>,
+    /// Makes an executor whose workers run [`super::Conformant`] with the encoded [`ConformantConfig`]; its payloads may have 8 MiB.
+    pub make: Make,
     /// How items, outputs and the configuration are encoded.
     pub codec: Codec,
     /// A worker is a process of its own: it can be killed. False for threads, which are abandoned instead.
@@ -33,6 +37,8 @@ pub struct Rig {
     pub executor: Box<dyn Executor>,
     /// Whether a worker is a process.
     pub is_process: bool,
+    /// What the executor lends to its workers.
+    pub place: Arc<Place>,
     codec: Codec,
     events: Receiver<(WorkerId, WorkerEvent)>,
     leases: u32,
@@ -54,15 +60,11 @@ impl Rig {
         });
         let mut encoded = Vec::new();
         subject.codec.encode(config, &mut encoded).expect("a config encodes");
-        let executor = (subject.make)(encoded, sink);
-        Self {
-            executor,
-            is_process: subject.is_process,
-            codec: subject.codec,
-            events,
-            leases: 0,
-            items: tempfile::tempdir().expect("a directory"),
-        }
+        let place = Place::fresh();
+        let executor = (subject.make)(encoded, place.clone(), sink);
+        let Subject { codec, is_process, .. } = *subject;
+        let items = tempfile::tempdir().expect("a directory");
+        Self { executor, is_process, place, codec, events, leases: 0, items }
     }
 
     /// An executor with one worker that is ready.
@@ -175,6 +177,23 @@ impl Rig {
             assert_eq!(outputs.len(), (count - (end - offset)) as usize, "entries and count");
         }
         outputs
+    }
+
+    /// The output of one item that wrote files, which must come next, and what the files hold, as the executor kept them.
+    #[must_use]
+    pub fn with_files(&self, worker: WorkerId, lease: LeaseId, offset: u32) -> (String, Vec<Vec<u8>>) {
+        let batch = match self.next(worker) {
+            WorkerEvent::Replied(batch) => batch,
+            other => panic!("{other:?} instead of a reply"),
+        };
+        assert_eq!((batch.lease, batch.offset, batch.count), (lease, offset, 1));
+        let Outputs::Stored(StoredOutput { body, files }) = batch.outputs else { panic!("no files") };
+        let bytes = match body {
+            OutputBody::Inline(bytes) => bytes.to_vec(),
+            OutputBody::Blob(blob) => self.place.kept(&blob),
+        };
+        let files = files.iter().map(|file| self.place.kept(file)).collect();
+        (self.codec.decode(&bytes).expect("a text"), files)
     }
 
     /// The failure of an item, which must come next.

@@ -7,39 +7,20 @@ use cofferdam_isolation::{
 };
 use cofferdam_pipeline_core::{Executor, Processor, WorkerSink};
 use cofferdam_testkit::conformance::{Conformant, Subject};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What an executor lends to its workers, each in a directory of its own.
-#[derive(Debug)]
-struct Place {
-    _dir: tempfile::TempDir,
-    scratch: PathBuf,
-}
-
-impl Place {
-    fn fresh() -> Arc<dyn Workspace> {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Arc::new(Self { scratch: dir.path().join("scratch"), _dir: dir })
-    }
-}
-
-impl Workspace for Place {
-    fn scratch(&self) -> Option<&Path> {
-        Some(&self.scratch)
-    }
-}
 
 pub fn enter_worker() {
     worker_entry(&[Registration::of::<Conformant>()]);
 }
 
-fn children(codec: Codec, program: WorkerProgram, config: Vec<u8>, sink: WorkerSink) -> Box<dyn Executor> {
-    Box::new(ChildExecutor::new(settings(codec, program, config), sink).unwrap())
+type Place = Arc<dyn Workspace>;
+
+fn children(settings: ChildSettings, sink: WorkerSink) -> Box<dyn Executor> {
+    Box::new(ChildExecutor::new(settings, sink).unwrap())
 }
 
-fn settings(codec: Codec, program: WorkerProgram, config: Vec<u8>) -> ChildSettings {
+fn settings(codec: Codec, program: WorkerProgram, config: Vec<u8>, place: Place) -> ChildSettings {
     ChildSettings {
         program,
         processor: Conformant::NAME,
@@ -54,7 +35,7 @@ fn settings(codec: Codec, program: WorkerProgram, config: Vec<u8>) -> ChildSetti
         debugging: Debugging::Off,
         runtime_dir: None,
         frame_payload_max: 8 << 20,
-        workspace: Some(Place::fresh()),
+        workspace: Some(place),
     }
 }
 
@@ -65,12 +46,12 @@ pub fn own_executable(codec: Codec) -> Subject {
     }
     match codec {
         Codec::Bincode => Subject {
-            make: |config, sink| children(Codec::Bincode, program(), config, sink),
+            make: |config, place, sink| children(settings(Codec::Bincode, program(), config, place), sink),
             codec,
             is_process: true,
         },
         Codec::Json => Subject {
-            make: |config, sink| children(Codec::Json, program(), config, sink),
+            make: |config, place, sink| children(settings(Codec::Json, program(), config, place), sink),
             codec,
             is_process: true,
         },
@@ -79,26 +60,28 @@ pub fn own_executable(codec: Codec) -> Subject {
 
 /// An executable that is nothing but a worker.
 pub fn separate_executable() -> Subject {
-    let make = |config, sink| {
+    let make = |config, place, sink| {
         let path = env!("CARGO_BIN_EXE_conformance-worker").into();
-        children(Codec::Bincode, WorkerProgram::Program { path, args: Vec::new() }, config, sink)
+        let program = WorkerProgram::Program { path, args: Vec::new() };
+        children(settings(Codec::Bincode, program, config, place), sink)
     };
     Subject { make, codec: Codec::Bincode, is_process: true }
 }
 
 /// The same, its processor on the main thread.
 pub fn main_thread() -> Subject {
-    let make = |config, sink| -> Box<dyn Executor> {
+    let make = |config, place, sink| -> Box<dyn Executor> {
         let path = env!("CARGO_BIN_EXE_conformance-worker").into();
-        let settings = settings(Codec::Bincode, WorkerProgram::Program { path, args: Vec::new() }, config);
-        Box::new(ChildExecutor::new(ChildSettings { main_thread: true, ..settings }, sink).unwrap())
+        let program = WorkerProgram::Program { path, args: Vec::new() };
+        let settings = settings(Codec::Bincode, program, config, place);
+        children(ChildSettings { main_thread: true, ..settings }, sink)
     };
     Subject { make, codec: Codec::Bincode, is_process: true }
 }
 
 /// Threads of this process.
 pub fn threads() -> Subject {
-    let make = |config, sink| -> Box<dyn Executor> {
+    let make = |config, place, sink| -> Box<dyn Executor> {
         let settings = ThreadSettings {
             codec: Codec::Bincode,
             config,
@@ -108,7 +91,7 @@ pub fn threads() -> Subject {
             start_wall_max: Duration::from_secs(60),
             frame_payload_max: 8 << 20,
             allow_panic_abort: false,
-            workspace: Some(Place::fresh()),
+            workspace: Some(place),
         };
         Box::new(ThreadExecutor::new::<Conformant>(settings, sink).unwrap())
     };
@@ -118,11 +101,12 @@ pub fn threads() -> Subject {
 /// A worker in Python; the host's executable is the interpreter.
 #[cfg(feature = "python-tests")]
 pub fn python() -> Subject {
-    let make = |config, sink| {
+    let make = |config, place, sink| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/worker.py");
         // `-B`: no compiled files beside the sources.
         let args = ["python3", "-B", script].map(Into::into).to_vec();
-        children(Codec::Json, WorkerProgram::Program { path: "/usr/bin/env".into(), args }, config, sink)
+        let program = WorkerProgram::Program { path: "/usr/bin/env".into(), args };
+        children(settings(Codec::Json, program, config, place), sink)
     };
     Subject { make, codec: Codec::Json, is_process: true }
 }

@@ -52,6 +52,23 @@ class Conformant:
         open(os.path.join(scratch, "page"), "x").close()
         return scratch
 
+    def Write(self, what, cx):
+        with cx.output_writer() as writer:
+            for _ in range(what["times"]):
+                writer.write(what["text"].encode())
+            file = writer.finish()
+        return f"{file['index']}:{file['len']}"
+
+    def WriteTwice(self, what, cx):
+        with cx.output_writer() as writer:
+            writer.write(what["forgotten"].encode())
+            writer.flush()
+        return self.Write({"text": what["kept"], "times": 1}, cx)
+
+    def WriteThen(self, what, cx):
+        self.Write({"text": what[0], "times": 1}, cx)
+        return self.process(what[1], cx)
+
     def Panic(self, message, cx):
         raise Panic(message)
 

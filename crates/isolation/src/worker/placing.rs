@@ -1,0 +1,88 @@
+//! The way that a large output takes: into a frame, or into a file of the host's.
+
+use super::session::{ENTRY_LEN_MAX, Outgoing};
+use super::{Link, LinkLost, Session};
+use crate::protocol::{Completed, Replies, TakeFile, WantFile, WrittenFile};
+use crate::recorder::SlotRecorder;
+use cofferdam_pipeline_core::{Failure, LeaseId, OutputLost, OutputSink, push_entry_len};
+use std::io;
+
+/// What came of an item that does not travel with others.
+pub(super) struct Placed<'a> {
+    /// The encoded output, behind room for its length.
+    pub(super) output: &'a mut Vec<u8>,
+    /// The file that it has become, if so.
+    pub(super) whole: Option<WrittenFile>,
+    /// The files that the processor finished.
+    pub(super) files: Vec<WrittenFile>,
+}
+
+impl<L: Link> Session<L> {
+    /// Any thread of the processor: begins a file of an open item.
+    pub(super) fn begin_file(&self, lease: LeaseId, offset: u32) -> io::Result<Box<dyn OutputSink>> {
+        if self.settings.files_above == 0 {
+            return Err(OutputLost(io::ErrorKind::Unsupported.into()).into_io());
+        }
+        self.files.of(lease, offset).begin(&self.files, &mut |wanted| self.want_file(wanted))
+    }
+
+    /// Writes an encoded output that is too large for a frame into a file, while its item is open. What finds no room on the disk but in a
+    /// frame travels in one: the host knows what to do when its disk is full.
+    pub(super) fn place_output(
+        &self,
+        slot: &SlotRecorder,
+        name: &str,
+        output: &[u8],
+    ) -> Result<Option<WrittenFile>, Failure> {
+        let bytes = &output[ENTRY_LEN_MAX..];
+        let (len, max) = (bytes.len(), self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX));
+        let files_above = self.settings.files_above;
+        if files_above > 0 && len as u64 > files_above {
+            let (lease, offset) = slot.open_item().expect("it is open until its result is known");
+            let mut ask = |wanted| self.want_file(wanted);
+            match self.files.of(lease, offset).write_output(&self.files, &mut ask, bytes) {
+                Ok(whole) => return Ok(Some(whole)),
+                Err(error) if len > max => return Err(OutputLost(error).into()),
+                Err(error) => tracing::debug!(%error, "a large output travels in a frame"),
+            }
+        }
+        if len > max {
+            let why = format!("the output of {name} has {len} bytes, the limit is {max}");
+            return Err(Failure::invalid_input(why));
+        }
+        Ok(None)
+    }
+
+    fn want_file(&self, wanted: WantFile) -> io::Result<Option<TakeFile>> {
+        let mut outgoing = self.outgoing();
+        if outgoing.has_ended {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        outgoing.link.want_file(wanted).map_err(io::Error::other)
+    }
+
+    /// What does not travel with others leaves at once and is not copied.
+    pub(super) fn send_large(
+        &self,
+        outgoing: &mut Outgoing<L>,
+        (lease, slot, offset): (LeaseId, u32, u32),
+        placed: Placed<'_>,
+    ) -> Result<(), LinkLost> {
+        let Placed { output, whole, files } = placed;
+        self.flush(outgoing)?;
+        if whole.is_some() {
+            let completed = Completed { lease: lease.0, slot, offset, output: whole, files };
+            return outgoing.link.completed(completed, &[]);
+        }
+        let mut prefix = Vec::with_capacity(ENTRY_LEN_MAX);
+        push_entry_len(&mut prefix, output.len() - ENTRY_LEN_MAX);
+        let start = ENTRY_LEN_MAX - prefix.len();
+        output[start..ENTRY_LEN_MAX].copy_from_slice(&prefix);
+        if files.is_empty() {
+            outgoing.link.replies(Replies { lease: lease.0, slot, offset, count: 1 }, &output[start..])
+        } else {
+            let completed = Completed { lease: lease.0, slot, offset, output: None, files };
+            outgoing.link.completed(completed, &output[start..])
+        }
+    }
+}
