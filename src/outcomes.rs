@@ -28,6 +28,14 @@ pub struct Outcome<T> {
     pub(crate) files: Option<Files>,
 }
 
+impl<T> Outcome<T> {
+    /// An outcome that is in no store and has no files, for tests and for hosts that keep some of their own.
+    #[must_use]
+    pub fn new(lsn: u64, key: Key, attempts: u32, result: OutcomeResult<T>) -> Self {
+        Self { lsn, key, attempts, result, files: None }
+    }
+}
+
 /// What came of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutcomeResult<T> {

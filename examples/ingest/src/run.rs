@@ -179,7 +179,7 @@ fn collect(handle: &JobHandle<Ingest>, outputs: &mut Outputs) -> Result<(), Coll
                 let message = source.to_string();
                 let evidence =
                     Evidence { kind: "undecodable-output".to_owned(), message, ..Evidence::default() };
-                Outcome { lsn: 0, key, attempts: 1, result: OutcomeResult::Failed(evidence) }
+                Outcome::new(0, key, 1, OutcomeResult::Failed(evidence))
             }
             Err(error) => return Err(Collected::Store(error)),
         };
