@@ -173,7 +173,7 @@ mod tests {
 
     fn lease(number: u32) -> Lease {
         let items = Items::Received(vec![1, 7].into());
-        Lease { id: LeaseId(number), attempt: 1, count: 1, items, saved_state: Saved::Nothing }
+        Lease { id: LeaseId(number), attempt: 1, count: 1, items, saved_state: Saved::Nothing, staged: None }
     }
 
     #[test]
