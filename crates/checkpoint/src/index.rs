@@ -1,11 +1,12 @@
 //! What the store knows without reading: which items have an outcome, and what is known against the others.
 
+mod apply;
 pub(crate) mod copy;
 mod gathered;
 
 use self::gathered::Gathered;
 use crate::added::{Added, Kept};
-use crate::format::record::{Item, LeaseItems, Record, put_lease_started, records};
+use crate::format::record::{Item, LeaseItems, Record, records};
 use crate::keyed::{Entry, KeyHash, KeyedTable, Refused};
 use crate::limits::LEASES_PER_WORKER_MAX;
 use crate::seeded::has_bug;
@@ -112,52 +113,6 @@ impl Index {
 
     pub(crate) fn keys_len(&self) -> usize {
         self.keyed.len()
-    }
-
-    /// Takes over a record that recovery read; `lsn` is that of its first outcome.
-    pub(crate) fn apply(&mut self, record: &Record<'_>, lsn: u64) -> Result<(), AlreadyDone> {
-        if record.outcomes() > 0 && lsn <= self.covered {
-            self.settle_again(record);
-            return Ok(());
-        }
-        match record {
-            Record::CompletedRun { first, count, .. } => {
-                let mut undo = Undo::default();
-                self.insert_run(*first, *count, &mut undo)?;
-                self.accept(&undo);
-            }
-            Record::Completed { item, .. }
-            | Record::CompletedBlob { item, .. }
-            | Record::CompletedFiles { item, .. } => {
-                self.apply_outcome(*item, OutcomeKind::Completed, lsn)?;
-            }
-            Record::SetAside { item, kind, .. } => self.apply_outcome(*item, *kind, lsn)?,
-            Record::Note { key, note } => self.set_note(*key, *note),
-            Record::LeaseStarted { epoch, worker, lease, items } => {
-                let mut record = Vec::new();
-                put_lease_started(&mut record, (*epoch, *worker, *lease), items.iter().copied());
-                self.lease_started((*epoch, *worker, *lease), lsn, &record);
-            }
-            Record::Added { key, content } => {
-                self.take_in_gathered_of(key)?;
-                self.add(key, content);
-            }
-            Record::SavedState { item, state } => self.set_saved_state(*item, (*state).into()),
-            Record::Dropped { .. } | Record::Other => {}
-        }
-        Ok(())
-    }
-
-    fn apply_outcome(&mut self, item: Item<'_>, kind: OutcomeKind, lsn: u64) -> Result<(), AlreadyDone> {
-        if self.gathered.is_some()
-            && let KeyId::Hash(hash) = self.id(item.key)
-        {
-            return self.insert_later(hash, item.fingerprint, kind, lsn);
-        }
-        let mut undo = Undo::default();
-        self.insert(item, kind, lsn, &mut undo)?;
-        self.accept(&undo);
-        Ok(())
     }
 
     /// Completed ordinals; all or nothing. See [`Self::accept`].

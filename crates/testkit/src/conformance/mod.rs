@@ -2,6 +2,7 @@
 //! one's own, another worker executable, a worker in another language.
 
 pub mod checks;
+mod file_checks;
 mod place;
 mod processor;
 mod rig;
