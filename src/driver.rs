@@ -102,13 +102,14 @@ impl Driver {
         if let Some((ticket, lsn)) = durable {
             self.durable(ticket, lsn, now);
         }
-        for input in inputs {
-            self.note_input(&input);
-            self.step(input, now);
-        }
+        // First: what items met on a full disk is not held against them.
         if let Some(error) = store_error {
             let turn = self.ledger.failed(&error, now);
             self.store_turned(turn, now);
+        }
+        for input in inputs {
+            self.note_input(&input);
+            self.step(input, now);
         }
     }
 

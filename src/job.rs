@@ -369,7 +369,12 @@ impl<P: Work> Job<P> {
     {
         let to = inbox.clone();
         let keeper = lent.clone();
-        let sink: WorkerSink = Arc::new(move |worker, event| to.worker(worker, keeper.keep(event)));
+        let sink: WorkerSink = Arc::new(move |worker, event| {
+            if let Some(error) = keeper.want_of_room(&event) {
+                to.store_error(error);
+            }
+            to.worker(worker, keeper.keep(event));
+        });
         let mut config = Vec::new();
         self.codec.encode(&self.config, &mut config).map_err(|e| JobError::Config(e.to_string()))?;
         let child = match self.isolation {

@@ -141,7 +141,9 @@ impl Ledger {
     /// Opens a new segment; what is not found in the store is handed in again. Never the same sync twice.
     fn reopen(&mut self, now: Time) -> Option<Turn> {
         let was_full = matches!(self.state, State::Full(_));
-        let resubmitted = self.job.reopen().and_then(|found| self.resubmit(found));
+        // A handle that never failed is as good as before: only the disk can say whether there is room again.
+        let has_room = if was_full { self.job.check_room() } else { Ok(()) };
+        let resubmitted = has_room.and_then(|()| self.job.reopen()).and_then(|found| self.resubmit(found));
         match resubmitted {
             Ok(()) => {
                 self.state = State::Open;

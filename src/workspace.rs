@@ -2,7 +2,9 @@
 
 use cofferdam_checkpoint::{BlobRef, JobStore, OUTPUT_INLINE_MAX, StagedFile, StoreError, Written};
 use cofferdam_isolation::{StagedOutput, Workspace, clear_scratch, create_item_file};
-use cofferdam_pipeline_core::{OutputBody, Outputs, ReplyBatch, StoredOutput, WorkerEvent, entries};
+use cofferdam_pipeline_core::{
+    FailureKind, OutputBody, Outputs, ReplyBatch, StoredOutput, WorkerEvent, entries,
+};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -35,6 +37,17 @@ impl Lent {
             WorkerEvent::Replied(batch) => WorkerEvent::Replied(self.keep_large(batch)),
             other => other,
         }
+    }
+
+    /// An item failed as one that may work next time: the error of a full disk, if there is one. Many things fail for want of room, a file that
+    /// the item was writing for its output first of all; the job then pauses, as it does when an outcome finds none.
+    pub fn want_of_room(&self, event: &WorkerEvent) -> Option<StoreError> {
+        let WorkerEvent::Failed { failure, .. } = event else { return None };
+        if failure.kind != FailureKind::Transient {
+            return None;
+        }
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        job?.check_room().err()
     }
 
     fn keep_large(&self, mut batch: ReplyBatch) -> ReplyBatch {

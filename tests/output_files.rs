@@ -5,12 +5,15 @@ mod support;
 
 use cofferdam::{
     AsyncProcessor, Codec, Concurrent, Context, Ended, Failure, Isolation, Job, JobHandle, Outcome,
-    OutcomeError, OutcomeResult, Outcomes, OutputFile, Processor, RetryPolicy, StartContext, StoreError,
-    WorkerProgram, dense,
+    OutcomeError, OutcomeResult, Outcomes, OutputFile, Phase, Processor, RetryPolicy, StartContext,
+    StoreError, StoreOptions, WorkerProgram, dense,
 };
+use cofferdam_checkpoint::RealDisk;
+use cofferdam_testkit::PacedDisk;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::pause;
 
@@ -332,6 +335,41 @@ fn an_output_that_names_what_is_not_its_own_and_an_item_of_too_many_files_are_to
     assert_eq!((&*evidence.kind, found[1].attempts), ("invalid-input", 1));
     assert!(evidence.message.contains("at most 16"), "{evidence:?}");
     assert_holds(&found[2], &[6]);
+}
+
+#[test]
+fn a_full_disk_under_an_output_pauses_the_job_and_charges_nobody() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let room = Arc::new(Mutex::new(Some(0)));
+    let disk = PacedDisk::new(RealDisk::shared(), |_, _| ()).with_room(room.clone());
+    let options = StoreOptions { disk: disk.shared(), ..StoreOptions::default() };
+    let list: Vec<_> = (0..4).map(|number| Order { number, lens: vec![9], then: Then::Return }).collect();
+    // The job itself is there before the disk is full.
+    *room.lock().expect("no panic") = None;
+    let job = job(dir.path(), Isolation::Process).store_options(options);
+    let waiting = list.clone();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let source = cofferdam::dense(move || {
+        let _ = gone.lock().expect("no panic").recv();
+        waiting.clone()
+    });
+    let handle = job.start(source).expect("the job starts");
+    *room.lock().expect("no panic") = Some(0);
+    drop(go);
+    while handle.snapshot().phase != Phase::StoreFull {
+        pause(Duration::from_millis(2));
+    }
+    pause(Duration::from_millis(700)); // longer than one try of the store
+    assert_eq!((handle.snapshot().phase, handle.snapshot().completed), (Phase::StoreFull, 0));
+    *room.lock().expect("no panic") = None;
+    let found = outcomes(&handle);
+    assert_eq!(handle.wait().expect("a report").ended, Ended::Complete);
+    assert_eq!(found.len(), list.len());
+    for outcome in &found {
+        assert_holds(outcome, &[9]);
+        assert_eq!(outcome.attempts, 1, "a full disk is nobody's fault");
+    }
 }
 
 #[test]

@@ -104,12 +104,24 @@ impl Drop for StagedFile {
 }
 
 impl JobStore {
+    /// Whether an output can be staged, as far as the file system tells how much room there is.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`]
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        room::check(
+            self.journal.disk.as_ref(),
+            &self.journal.dir.join(STAGING).join("output"),
+            STAGE_ROOM_MIN,
+        )
+    }
+
     /// Makes an empty file for a worker to write a large output to: [`StagedFile::path`].
     ///
     /// # Errors
     /// Those of the disk, which do not poison the handle; [`StoreError::NoSpace`] also when only the reserve is left.
     pub fn stage(&self) -> Result<StagedFile, StoreError> {
-        room::check(self.journal.disk.as_ref(), &self.journal.dir.join(STAGING), STAGE_ROOM_MIN)?;
+        self.check_room()?;
         StagedFile::create(&self.journal.disk, &self.journal.dir)
     }
 

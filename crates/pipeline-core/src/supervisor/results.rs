@@ -62,6 +62,8 @@ impl Supervisor {
             return self.violate(at, turn);
         }
         let asked = self.workers[at].told_to_leave;
+        // What an item meets on a full disk it meets because of that, as far as anybody knows, and nothing is handed out until there is room.
+        let wants_room = self.ledger.store == StoreState::Full && failure.kind == FailureKind::Transient;
         if failure.kind == FailureKind::Interrupted && self.gave_up(at, id, offset) {
             return;
         }
@@ -70,7 +72,7 @@ impl Supervisor {
         worker.busy_since = turn.now;
         let lease = &mut worker.leases[lease_at];
         lease.settle(offset, 1);
-        if failure.kind == FailureKind::Interrupted && asked {
+        if wants_room || (failure.kind == FailureKind::Interrupted && asked) {
             self.give_back_one(at, lease_at, offset, turn);
         } else {
             let case = lease.take_case(offset);
@@ -92,7 +94,7 @@ impl Supervisor {
         }
     }
 
-    /// An item that was interrupted because its worker was asked to leave is pending again, uncharged.
+    /// An item that was interrupted because its worker was asked to leave, or that wants room on a full disk, is pending again, uncharged.
     fn give_back_one(&mut self, at: usize, lease_at: usize, offset: u32, turn: &mut Turn<'_>) {
         let lease = &mut self.workers[at].leases[lease_at];
         if lease.has_case(offset) {

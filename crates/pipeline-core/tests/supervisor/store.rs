@@ -2,7 +2,7 @@
 
 use crate::harness::{Harness, SECOND, policy, segv};
 use cofferdam_pipeline_core::supervisor::{Control, Input};
-use cofferdam_pipeline_core::{Exit, Policy};
+use cofferdam_pipeline_core::{Exit, Failure, Policy};
 
 #[test]
 fn only_durable_outcomes_are_counted() {
@@ -46,6 +46,17 @@ fn a_full_store_stops_new_leases_and_open_ones_run_on() {
     assert_eq!(lines[0], "StoreRecovered");
     assert!(lines[1].starts_with("assign"));
     assert!(h.step(Input::StoreRecovered).is_empty());
+}
+
+#[test]
+fn a_transient_failure_while_the_store_is_full_charges_nobody_and_is_tried_again_when_there_is_room() {
+    let mut h = Harness::with_one_worker(9);
+    h.step(Input::StoreFull);
+    let lines = h.fail(1, 1, 0, Failure::transient("no space"));
+    assert!(lines.is_empty(), "{lines:?}");
+    let lines = h.step(Input::StoreRecovered);
+    assert!(lines[1].starts_with("assign"), "{lines:?}");
+    assert_eq!((h.count("RetryIn"), h.count("commit")), (0, 0));
 }
 
 #[test]
