@@ -42,7 +42,7 @@ pub(super) fn job() -> (TempDir, JobStore) {
     job_with(Durability::Process)
 }
 
-fn job_with(durability: Durability) -> (TempDir, JobStore) {
+pub(super) fn job_with(durability: Durability) -> (TempDir, JobStore) {
     job_of(&|root| store(root, durability))
 }
 
@@ -260,7 +260,7 @@ fn a_mark_syncs_what_no_commit_has_synced_and_then_itself() {
 #[test]
 fn while_a_group_is_written_nobody_who_submits_waits() {
     let (_dir, job) = job();
-    let outputs = outputs(b"output");
+    let outputs = outputs(&[7; 100_000]);
     let (told, is_told) = std::sync::mpsc::channel();
     job.on_commit(move |event| drop(told.send(event)));
     let (submitted, is_submitted) = std::sync::mpsc::channel();

@@ -215,3 +215,7 @@ mod tests {
         assert_eq!(next_when_idle(&state, head_at + IDLE, IDLE), Next::Wait(None));
     }
 }
+
+#[cfg(test)]
+#[path = "queue_test.rs"]
+mod queue_tests;
