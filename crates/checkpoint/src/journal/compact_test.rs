@@ -1,8 +1,9 @@
 //! What compaction writes, frame by frame.
 
+use crate::disk::OpenMode;
 use crate::format::frame::{FLAG_COMMIT, FLAG_SKIPPABLE, FrameKey, TYPE_MARK, TYPE_RECORDS};
 use crate::format::record::put_dropped;
-use crate::format::segment::{COPY_OFFSETS, FRAMES_START, SegmentHeader, file_name};
+use crate::format::segment::{COPY_OFFSETS, Compacted, FRAMES_START, SegmentHeader, file_name};
 use crate::journal::append::FrameKind;
 use crate::journal::chain::Link;
 use crate::journal::inside_test::{
@@ -12,6 +13,7 @@ use crate::journal::lead::lock;
 use crate::journal::rewrite::Tail;
 use crate::{JobStore, KeyRef, Note};
 use cofferdam_pipeline_core::{Identities, KeyTable};
+use std::sync::Arc;
 
 fn chain_of(job: &JobStore) -> Vec<Link> {
     lock(&job.journal.chain).links.clone()
@@ -105,4 +107,26 @@ fn a_compacted_segment_that_does_not_end_as_it_says_is_corrupt() {
         std::fs::write(&path, content).unwrap();
         assert_eq!(try_after_death(&dir, &job).is_ok(), is_whole, "{end} {chain}");
     }
+}
+
+#[test]
+fn a_compacted_segment_is_read_back_before_it_counts() {
+    let (_dir, job) = keyed_job();
+    fill_keys(&job, 1);
+    rotate(&job);
+    let (header, _) = job.journal.write_compacted(&chain_of(&job), 0).unwrap();
+    let path = job.journal.dir.join("seg-unfinished");
+    let reads_back = |change: fn(&mut Compacted)| {
+        let mut header = header;
+        header.compacted.as_mut().map(change);
+        let file = job.journal.disk.open(&path, OpenMode::Read).unwrap();
+        super::reads_back(&Arc::from(file), &path, &header).unwrap()
+    };
+    assert!(reads_back(|_| {}));
+    assert!(!reads_back(|compacted| compacted.chain ^= 1));
+    assert!(!reads_back(|compacted| compacted.end += 1));
+    let mut content = std::fs::read(&path).unwrap();
+    content[FRAMES_START as usize + 1000] ^= 1;
+    std::fs::write(&path, content).unwrap();
+    assert!(!reads_back(|_| {}), "a bit is not as it was written");
 }

@@ -184,6 +184,7 @@ mod tests {
         assert_eq!(journal.held(&links(), 2).unwrap(), [held(bytes(0), 5, 0), held(bytes(1), 6, 5)]);
 
         let (header, _) = journal.write_compacted(&links(), u64::MAX).unwrap();
+        assert_eq!((header.seq, header.absorbs), (2, 1));
         journal.take_place(&header, 1).unwrap();
         assert_eq!(links().iter().map(|link| link.seq).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(journal.held(&links(), 1).unwrap(), [held(bytes(0), 5, 5)], "six were left out");
