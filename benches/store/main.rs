@@ -33,6 +33,7 @@ fn main() -> Result<(), Failed> {
     let measured = measure(&mut options.choose(cases(&options)?), options.rounds)?;
     measured.print(&mut report);
     report.note("raw: one write and one fdatasync of the same outputs into a file of zeros, without frames and checksums.");
+    report.note("threads32.raw_groups: the same, of all outputs that came during the last sync; whoever waits and finds nobody writing does it.");
     report.note("sqlite, redb and fjall are closed in an orderly way before reopen1m; ours is left as a crash leaves it.");
     report.note("open10m: all files are read once before (from_disk says what was not in the page cache even so); behind: outcomes that no snapshot had.");
     gates(&mut report, &measured);

@@ -1,6 +1,6 @@
 //! Many threads that commit one outcome each and wait for it.
 
-use crate::engines::{DATABASES, Engine, Raw};
+use crate::engines::{DATABASES, Engine, Raw, RawGroups};
 use crate::journal::{batch, job, outputs};
 use crate::support::case::{Case, Failed, Figure};
 use crate::support::store::store;
@@ -27,6 +27,9 @@ impl Case for Threads {
             Figure::new("threads32.one", one, "commits/s"),
             Figure::new("threads32.group", group, "commits/sync"),
         ];
+        let dir = store()?;
+        let groups = RawGroups::new(&dir.path().join("groups"), THREADS * self.commits)?;
+        figures.push(Figure::new("threads32.raw_groups", of_engine(&groups, self.commits)?, "commits/s"));
         let commits = (self.commits / 8).max(1);
         let dir = store()?;
         let raw = Raw::new(&dir.path().join("raw"), THREADS * commits, 1)?;

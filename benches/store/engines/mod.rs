@@ -5,7 +5,7 @@ mod raw;
 mod redb;
 mod sqlite;
 
-pub use raw::Raw;
+pub use raw::{Raw, RawGroups};
 
 use crate::support::case::Failed;
 use std::path::Path;

@@ -4,6 +4,7 @@ use crate::disk::DiskFile;
 use crate::format::description::Description;
 use crate::format::record::{Item, LeaseItems, put_added, put_lease_started, put_note, put_saved_state};
 use crate::index::Standing;
+use crate::journal::bell::Bell;
 use crate::journal::chain::Chain;
 use crate::journal::compact::Compaction;
 use crate::journal::fill::FillAhead;
@@ -24,7 +25,7 @@ use cofferdam_pipeline_core::{Fingerprint, Identities, SavedState};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ impl JobStore {
             idle: options.idle_mark,
             state: Mutex::new(State::new(parts.index, parts.next_lsn, 1)),
             work: std::sync::Condvar::new(),
-            done: std::sync::Condvar::new(),
+            done: Bell::default(),
             tip: Mutex::new(parts.tip),
             chain: Mutex::new(parts.chain),
             head: Mutex::new(parts.head),
@@ -205,7 +206,9 @@ impl JobStore {
 
     fn spill<'a>(&self, batch: Batch<'a>) -> Result<Batch<'a>, StoreError> {
         let batch = batch.spill_large(|output| self.put_blob(output))?;
-        lock(&self.journal.compaction.fresh_blobs).extend(batch.blobs().map(crate::blob::file_name));
+        if batch.blobs().next().is_some() {
+            lock(&self.journal.compaction.fresh_blobs).extend(batch.blobs().map(crate::blob::file_name));
+        }
         Ok(batch)
     }
 
@@ -219,8 +222,7 @@ impl JobStore {
     pub fn wait_durable_after(&self, lsn: u64, timeout: Duration) -> u64 {
         let state = lock(&self.journal.state);
         let is_waiting = |state: &mut State| state.durable_lsn <= lsn && state.refusal().is_none();
-        let waited = self.journal.done.wait_timeout_while(state, timeout, is_waiting);
-        waited.unwrap_or_else(PoisonError::into_inner).0.durable_lsn
+        self.journal.done.wait_while(state, timeout, is_waiting).durable_lsn
     }
 
     /// Keeps an item whole that no source has, until it has an outcome; `false` when its key has one, or was added before. Survives
@@ -415,7 +417,7 @@ impl JobStore {
         drop(state);
         *lock(&self.report) = report;
         *writer = Some(spawn_writer(journal)?);
-        journal.done.notify_all();
+        journal.done.ring();
         // They were not synced: the journal may have lost them, and nobody else has them.
         for (key, content) in before.index.added().iter() {
             self.add_item(key, content)?;
@@ -443,7 +445,7 @@ impl JobStore {
         }
         lock(&self.journal.state).closing.get_or_insert(job_state);
         self.journal.work.notify_all();
-        self.journal.done.notify_all();
+        self.journal.done.ring();
         if let Some(thread) = lock(&self.writer).take() {
             thread.join().expect("the writer turns errors into values");
         }

@@ -3,11 +3,15 @@
 
 mod support;
 
-use cofferdam_checkpoint::{Batch, CommitEvent, JobState, OutcomeBody, Store, StoreError, StoreOptions};
+use cofferdam_checkpoint::{
+    Batch, CommitEvent, FillAhead, JobState, JobStore, KeyRef, Lookup, OutcomeBody, Store, StoreError,
+    StoreOptions,
+};
 use cofferdam_pipeline_core::{Fingerprint, Key, Keying};
-use cofferdam_testkit::SimDisk;
+use cofferdam_testkit::{PacedDisk, SimDisk, Step};
 use std::collections::BTreeSet;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use support::{JOB, entries, limits, open_store, options, spec};
 
@@ -55,6 +59,82 @@ fn threads_that_commit_and_submit_get_every_outcome_once_and_in_order_of_their_l
     for outcome in read {
         let Key::Ordinal(ordinal) = outcome.key else { panic!() };
         assert_eq!(outcome.body, OutcomeBody::Output(ordinal.to_le_bytes().to_vec()));
+    }
+}
+
+/// A disk on which each sync of a segment waits until it is let go, while the gate is closed.
+#[derive(Clone)]
+struct Gate {
+    is_closed: Arc<AtomicBool>,
+    arrived: Arc<Mutex<mpsc::Receiver<()>>>,
+    let_go: mpsc::Sender<()>,
+}
+
+impl Gate {
+    fn new(disk: &SimDisk) -> (Self, PacedDisk) {
+        let (arrive, arrived) = mpsc::channel();
+        let (let_go, is_let_go) = mpsc::channel();
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let (is_closed_now, is_let_go) = (is_closed.clone(), Mutex::new(is_let_go));
+        let disk = PacedDisk::new(disk.shared(), move |_, step| {
+            if step == Step::Sync && is_closed_now.load(Ordering::SeqCst) {
+                arrive.send(()).unwrap();
+                is_let_go.lock().unwrap().recv().unwrap();
+            }
+        });
+        (Self { is_closed, arrived: Arc::new(Mutex::new(arrived)), let_go }, disk)
+    }
+
+    fn wait_for_sync(&self) {
+        self.arrived.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+}
+
+#[test]
+fn whoever_leaves_after_a_group_leaves_nobody_waiting() {
+    let commit = |job: &JobStore, ordinal| {
+        job.commit(Batch::completed_dense(ordinal, 1, 1, &entries(&[b"x"])).unwrap()).unwrap();
+    };
+    let until_submitted = |job: &JobStore, ordinal| {
+        while job.lookup(KeyRef::Ordinal(ordinal), None) == Lookup::New {
+            std::thread::yield_now();
+        }
+    };
+    // The journal's own thread may be faster than who comes back after the first group; not ten times.
+    for _ in 0..10 {
+        let sim = SimDisk::new();
+        let (gate, disk) = Gate::new(&sim);
+        // Or the journal's thread would look by itself, and whoever leads would have other things to do.
+        let options = StoreOptions { disk: Arc::new(disk), fill_ahead: FillAhead::Off, ..options(&sim) };
+        let store = Store::open(std::path::Path::new("store"), options).unwrap();
+        let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+        gate.is_closed.store(true, Ordering::SeqCst);
+        let (ended, has_ended) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let commits = |ordinals: &'static [u64]| {
+                let (job, ended) = (&job, ended.clone());
+                scope.spawn(move || {
+                    ordinals.iter().for_each(|ordinal| commit(job, *ordinal));
+                    ended.send(()).unwrap();
+                });
+            };
+            // The first leads a group, and then one in which the second waits; meanwhile the third comes. Then the first leaves.
+            commits(&[1, 2]);
+            gate.wait_for_sync();
+            commits(&[3]);
+            until_submitted(&job, 3);
+            gate.let_go.send(()).unwrap();
+            gate.wait_for_sync();
+            until_submitted(&job, 2);
+            commits(&[4]);
+            until_submitted(&job, 4);
+            gate.is_closed.store(false, Ordering::SeqCst);
+            gate.let_go.send(()).unwrap();
+
+            let all = (0..3).all(|_| has_ended.recv_timeout(Duration::from_secs(10)).is_ok());
+            job.flush();
+            assert!(all, "every commit ends by itself");
+        });
     }
 }
 

@@ -88,6 +88,7 @@ impl Group {
     pub(crate) fn end(&mut self, result: Result<(), StoreError>) {
         if let Some(ending) = self.ending.take() {
             ending.end(result);
+            ending.wake();
         }
     }
 

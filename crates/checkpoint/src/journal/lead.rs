@@ -1,6 +1,7 @@
 //! Writing a group: whoever finds nobody writing does it, be it a blocked caller or the journal's own thread.
 
 use super::append::{Appender, FrameKind};
+use super::bell::Bell;
 use super::chain::Chain;
 use super::compact::Compaction;
 use super::create::{append_mark, begin_segment};
@@ -35,7 +36,7 @@ pub(crate) struct Journal {
     /// The journal's own thread waits here.
     pub(crate) work: Condvar,
     /// Callers wait here, for room or for their commit.
-    pub(crate) done: Condvar,
+    pub(crate) done: Bell,
     pub(crate) tip: Mutex<Tip>,
     pub(crate) chain: Mutex<Chain>,
     pub(crate) head: Mutex<HeadFile>,
@@ -68,12 +69,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Journal {
     /// Writes the forming group and everything that is due after it. Nobody leads when this is called.
-    pub(crate) fn lead_group<'a>(
-        self: &'a Arc<Self>,
-        mut state: MutexGuard<'a, State>,
-    ) -> MutexGuard<'a, State> {
+    pub(crate) fn lead_group(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.is_led = true;
         let mut group = state.take_group();
+        let ending = group.ending.take().unwrap_or_default();
         let is_due = state.is_sync_due(self.durability);
         drop(state);
         let written = self.write_group(&mut group, is_due);
@@ -81,30 +80,32 @@ impl Journal {
         let event = match written {
             Ok(sync) => {
                 let event = CommitEvent::Durable { through: group.last_ticket, lsn: group.last_lsn };
-                group.end(Ok(()));
+                ending.end(Ok(()));
                 state.group_done(group, sync);
                 Some(event)
             }
             Err(error) => {
                 let event = state.fail(error.clone());
-                group.end(Err(state.failure.clone().unwrap_or(error)));
+                ending.end(Err(state.failure.clone().unwrap_or(error)));
                 event
             }
         };
         let on_commit = lock(&self.on_commit).clone();
         if on_commit.is_none() && !self.is_upkeep_due(&state) {
-            // Nothing more to do, so whoever waits is woken once.
-            return self.hand_over(state);
+            // Whoever is woken first sees to the next group, but not before the lock is free.
+            drop(self.hand_over(state, ending.is_waited_for()));
+            return ending.wake();
         }
-        self.done.notify_all();
+        self.done.ring();
         drop(state);
+        ending.wake();
         if let (Some(on_commit), Some(event)) = (on_commit, event) {
             on_commit(event);
         }
         if let Err(error) = self.upkeep() {
             self.fail(error);
         }
-        self.resign()
+        drop(self.resign());
     }
 
     /// Leads something that is not a group.
@@ -122,29 +123,35 @@ impl Journal {
     }
 
     fn resign(&self) -> MutexGuard<'_, State> {
-        self.hand_over(lock(&self.state))
+        self.hand_over(lock(&self.state), false)
     }
 
-    /// Leads no longer. The journal's own thread is woken only if there is something to do; the next caller may be faster.
-    fn hand_over<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// Leads no longer. The journal's own thread is woken only if there is something to do; the next caller may be faster. If
+    /// `is_seen_to`, a caller is about to look whether that is so: see [`Self::see_to_a_leader`].
+    fn hand_over<'a>(&'a self, mut state: MutexGuard<'a, State>, is_seen_to: bool) -> MutexGuard<'a, State> {
         state.is_led = false;
-        self.done.notify_all();
+        self.done.ring();
         // Woken once in a pause, it stays until the mark for that and all that follows is written.
         let is_mark_forgotten = state.is_asleep && state.is_unmarked;
-        if !state.forming.is_empty()
-            || state.closing.is_some()
-            || state.failure.is_some()
-            || is_mark_forgotten
-        {
+        let is_for_others = state.forming.is_empty() || is_seen_to && state.forming.ending.is_some();
+        if !is_for_others || state.closing.is_some() || state.failure.is_some() || is_mark_forgotten {
             self.work.notify_all();
         }
         state
     }
 
+    /// Wakes the journal's own thread if a group has formed and nobody leads. Most often whoever led is back by then.
+    pub(super) fn see_to_a_leader(&self) {
+        let state = lock(&self.state);
+        if !state.is_led && !state.forming.is_empty() && !has_bug("nobody looks for a leader") {
+            self.work.notify_all();
+        }
+    }
+
     /// Makes everyone who waits, or comes later, learn of an error.
     pub(crate) fn fail(&self, error: StoreError) {
         let event = lock(&self.state).fail(error);
-        self.done.notify_all();
+        self.done.ring();
         self.work.notify_all();
         self.tell(event);
     }

@@ -1,6 +1,7 @@
 //! The journal of one job: segments, how they are read, recovered and written.
 
 pub(crate) mod append;
+pub(crate) mod bell;
 pub(crate) mod chain;
 pub(crate) mod compact;
 pub(crate) mod create;

@@ -17,7 +17,7 @@ use crate::seeded::has_bug;
 use crate::{StoreError, clock};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -233,7 +233,7 @@ impl Journal {
             state.check_failure()?;
             state.flush = true;
             self.work.notify_all();
-            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.done.wait(state);
         }
         state.check_failure()?;
         let state = self.lead_other(state, Self::write_mark);

@@ -37,9 +37,9 @@ impl Journal {
         if state.is_led {
             ending.announce();
             drop(state);
-            ending.wait()?;
+            ending.wait(|| self.see_to_a_leader())?;
         } else {
-            drop(self.lead_group(state));
+            self.lead_group(state);
             ending.result().cloned().expect("a group that was led has ended")?;
         }
         Ok(lsn)
@@ -63,7 +63,7 @@ impl Journal {
             }
             state.flush = true;
             self.work.notify_all();
-            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.done.wait(state);
         }
         let (ticket, lsn) = state.add(batch)?;
         Ok((ticket, lsn, state))
@@ -80,7 +80,10 @@ impl Journal {
         let mut state = lock(&self.state);
         loop {
             state = match self.next(&state) {
-                Next::Group => self.lead_group(state),
+                Next::Group => {
+                    self.lead_group(state);
+                    lock(&self.state)
+                }
                 Next::Mark => self.lead_other(state, Self::write_mark),
                 Next::Head => self.lead_other(state, |journal| journal.write_head(None)),
                 Next::Close => {
@@ -142,7 +145,7 @@ impl Journal {
 
     fn end(&self) {
         lock(&self.tip).filler.end();
-        self.done.notify_all();
+        self.done.ring();
     }
 }
 
