@@ -4,8 +4,8 @@
 mod support;
 
 use cofferdam_checkpoint::{
-    Batch, Disk, FillAhead, JobState, KeyRef, Lookup, Note, OpenMode, OutcomeBody, OutcomeRecord, RealDisk,
-    Store, StoreError, StoreOptions,
+    Batch, BlobRef, Disk, FillAhead, JobState, KeyRef, Lookup, Note, OpenMode, OutcomeBody, OutcomeRecord,
+    OutputBody, RealDisk, Store, StoreError, StoreOptions, StoredOutput,
 };
 use cofferdam_pipeline_core::{Evidence, Fingerprint, Key, Keying, OutcomeKind};
 use cofferdam_testkit::{Fault, FaultPlan, SimDisk};
@@ -22,6 +22,8 @@ const PLAIN: &str = "v1";
 const SNAPSHOTS: &str = "v1-snapshots";
 /// One of version 2, with a compacted segment.
 const COMPACTED: &str = "v2";
+/// One of version 2, whose outcomes name files.
+const FILES: &str = "v2-files";
 /// Where the jobs of version 1 lie, and those of version 2.
 const JOBS_OF_1: &str = "store/jobs";
 const JOBS_OF_2: &str = "store/jobs-2";
@@ -50,19 +52,34 @@ fn print(n: u8) -> Option<Fingerprint> {
 /// written by the code of their time.
 const WRITE: &str = "COFFERDAM_WRITE_GOLDEN";
 
-fn new_golden_store() -> Store {
+fn new_golden_store(name: &str) -> Store {
     let options = StoreOptions {
         disk: RealDisk::shared(),
         fill_ahead: FillAhead::Off,
         accept_weak_file_system: true,
         ..StoreOptions::default()
     };
-    Store::open(&golden(COMPACTED), options).unwrap()
+    Store::open(&golden(name), options).unwrap()
+}
+
+/// Outputs in the record and as blobs, with a file and with two.
+fn write_golden_files() {
+    let store = new_golden_store(FILES);
+    let job = store.create_job(KEYED, &spec(Keying::Keyed)).unwrap();
+    let files = vec![job.put_blob(b"film").unwrap(), job.put_blob(b"index").unwrap()];
+    let stored = StoredOutput { body: OutputBody::Inline(&b"two"[..]), files: files.clone() };
+    let batch = Batch::completed_with_files(KeyRef::Bytes(b"a"), print(1), 1, stored).unwrap();
+    job.commit(batch).unwrap();
+    let body = OutputBody::Blob(job.put_blob(LARGE).unwrap());
+    let stored = StoredOutput { body, files: files[..1].to_vec() };
+    let batch = Batch::completed_with_files(KeyRef::Bytes(b"b\xff"), None, 2, stored).unwrap();
+    job.commit(batch).unwrap();
+    job.finish(JobState::Finished).unwrap();
 }
 
 /// A job whose items were done again in four sessions, so that two of its segments became one.
 fn write_golden_compacted() {
-    let store = new_golden_store();
+    let store = new_golden_store(COMPACTED);
     drop(store.create_job(KEYED, &spec(Keying::Keyed)).unwrap());
     for session in 1..5u8 {
         let job = store.open_job(KEYED).unwrap();
@@ -88,6 +105,9 @@ fn golden_disk(name: &str) -> SimDisk {
         WRITTEN.call_once(|| {
             if !golden(COMPACTED).exists() {
                 write_golden_compacted();
+            }
+            if !golden(FILES).exists() {
+                write_golden_files();
             }
         });
     }
@@ -174,7 +194,14 @@ fn line(outcome: &OutcomeRecord) -> String {
         OutcomeBody::Output(output) if output.is_empty() => "-".into(),
         OutcomeBody::Output(output) => hex(output),
         OutcomeBody::Blob(blob) => format!("blob:{}:{}", blob.len, hex(&blob.hash)),
-        OutcomeBody::WithFiles(output) => panic!("{output:?}: the golden stores are older"),
+        OutcomeBody::WithFiles(StoredOutput { body, files }) => {
+            let blob = |blob: &BlobRef| format!("blob:{}:{}+", blob.len, hex(&blob.hash));
+            let files: String = files.iter().map(blob).collect();
+            match body {
+                OutputBody::Inline(output) => files + &hex(output),
+                OutputBody::Blob(output) => (files + &blob(output)).trim_end_matches('+').into(),
+            }
+        }
         OutcomeBody::Evidence(evidence) => hex(evidence.kind.as_bytes()),
     };
     let kind = format!("{:?}", outcome.kind).to_lowercase();
@@ -187,6 +214,7 @@ fn the_golden_stores_are_listed_as_the_independent_reader_lists_them() {
     assert_eq!(listing(&golden_disk(PLAIN)), include_str!("golden/v1.listing"));
     assert_eq!(listing(&golden_disk(SNAPSHOTS)), include_str!("golden/v1-snapshots.listing"));
     assert_eq!(listing(&golden_disk(COMPACTED)), include_str!("golden/v2.listing"));
+    assert_eq!(listing(&golden_disk(FILES)), include_str!("golden/v2-files.listing"));
 }
 
 fn migrated(disk: &SimDisk) -> Store {
