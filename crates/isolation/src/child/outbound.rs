@@ -8,7 +8,6 @@ use cofferdam_ipc::{FrameSender, SendError};
 use cofferdam_pipeline_core::{
     Assignment, Failure, LeaseId, OpenItem, StagedItem, WorkerEvent, push_entry_len,
 };
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
@@ -21,7 +20,6 @@ const ENTRY_LEN_MAX: usize = 5;
 
 /// One message to a worker.
 pub(super) enum Outbound {
-    Start(Box<protocol::Start>, Arc<[u8]>),
     Assign(Assignment),
     TakeBack(LeaseId),
     TakeFile(protocol::TakeFile),
@@ -33,15 +31,13 @@ pub(super) enum Outbound {
 /// Sends until the channel closes or the worker does.
 pub(super) fn run(
     mut sender: FrameSender,
-    first: Outbound,
     queue: &Receiver<Outbound>,
     worker: &Worker,
     spawner: &SpawnerHandle,
 ) {
-    for message in std::iter::once(first).chain(queue.iter()) {
+    for message in queue.iter() {
         let deadline = Some(crate::clock::now() + worker.waits.sending);
         let sent = match &message {
-            Outbound::Start(start, config) => send(&mut sender, &**start, config, deadline),
             Outbound::Assign(assignment) => assign(&mut sender, assignment, deadline, worker),
             Outbound::TakeBack(lease) => {
                 send(&mut sender, &protocol::TakeBack { lease: lease.0 }, &[], deadline)
@@ -50,21 +46,28 @@ pub(super) fn run(
             Outbound::Stop => send(&mut sender, &protocol::Stop {}, &[], deadline),
             Outbound::Close => return,
         };
-        match sent {
-            Ok(()) => {}
-            Err(error @ (SendError::TooLarge(_) | SendError::Codec(_) | SendError::TimedOut)) => {
-                worker.violate(format!("cannot be told anything: {error}"));
-                break;
-            }
-            // What it sent before its end may still be read: the reader says when the socket is at its end.
-            Err(SendError::Closed | SendError::CutOff | SendError::Io(_)) => {
-                worker.lose();
-                worker.close();
-                break;
-            }
+        if !has_been_sent(sent, worker) {
+            break;
         }
     }
     spawner.wake();
+}
+
+/// False when the worker cannot be told anything any more.
+pub(super) fn has_been_sent(sent: Result<(), SendError>, worker: &Worker) -> bool {
+    match sent {
+        Ok(()) => true,
+        Err(error @ (SendError::TooLarge(_) | SendError::Codec(_) | SendError::TimedOut)) => {
+            worker.violate(format!("cannot be told anything: {error}"));
+            false
+        }
+        // What it sent before its end may still be read: the reader says when the socket is at its end.
+        Err(SendError::Closed | SendError::CutOff | SendError::Io(_)) => {
+            worker.lose();
+            worker.close();
+            false
+        }
+    }
 }
 
 fn assign(

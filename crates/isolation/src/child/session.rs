@@ -6,7 +6,7 @@ use super::outbound::{self, Outbound};
 use super::spawner::{Launch, Launched, SpawnerHandle};
 use super::verdict::{Findings, LastWords, Record, judge};
 use super::worker::Worker;
-use crate::protocol;
+use crate::protocol::{self, Message};
 use crate::recorder::{HostRecorder, text};
 use crate::staging::Staging;
 use crate::sys::leader::Leader;
@@ -14,7 +14,7 @@ use crate::sys::output::Captured;
 use crate::sys::{dirs, files, process};
 use crate::workspace;
 use cofferdam_ipc::handshake::{self, Agreement, HandshakeError};
-use cofferdam_ipc::{FrameReceiver, FrameSender, ReadHalf, Stream, WriteHalf};
+use cofferdam_ipc::{FrameReceiver, FrameSender, ReadHalf, SendError, Stream, WriteHalf};
 use cofferdam_pipeline_core::{Exit, ExitReport, KillReason, TimeLimit, WorkerEvent};
 use std::io;
 use std::path::PathBuf;
@@ -175,9 +175,12 @@ impl Session {
             };
         self.worker.set_greeted();
         let Agreement { codec, limits, .. } = agreement;
-        let outbound = self.start_writer(FrameSender::new(writer, codec, limits), recorder);
-        let outbound =
-            outbound.map_err(|error| self.worker.violate(format!("no thread to write to it: {error}")));
+        let mut sender = FrameSender::new(writer, codec, limits);
+        // Right behind the welcome and without waiting for a thread: a worker says nothing before it has read this.
+        let started = self.send_start(&mut sender, recorder, start_by);
+        let outbound = started.then(|| self.start_writer(sender)).transpose().map_err(|error| {
+            self.worker.violate(format!("no thread to write to it: {error}"));
+        });
         let receiver = FrameReceiver::new(reader, codec, limits);
         let staging = Staging::new(self.shared.settings.workspace.clone());
         let files = WorkerFiles { staging, answers: self.queue_in.clone() };
@@ -189,7 +192,7 @@ impl Session {
             }
             End::Breach(what) => self.worker.violate(what),
         }
-        outbound.ok()
+        outbound.ok().flatten()
     }
 
     fn turn_away(&self, error: &HandshakeError, waited: Duration) {
@@ -206,9 +209,24 @@ impl Session {
         }
     }
 
-    fn start_writer(&mut self, sender: FrameSender, recorder: &HostRecorder) -> io::Result<JoinHandle<()>> {
+    /// False when the worker cannot be told anything.
+    fn send_start(&self, sender: &mut FrameSender, recorder: &HostRecorder, start_by: Instant) -> bool {
+        let deadline = start_by.min(crate::clock::now() + self.worker.waits.sending);
+        let sent =
+            sender.send(protocol::Start::KIND, &self.start(recorder), &self.shared.config, Some(deadline));
+        if matches!(sent, Err(SendError::TimedOut)) && deadline == start_by {
+            return true; // the reader finds that the time is up
+        }
+        let is_sent = outbound::has_been_sent(sent, &self.worker);
+        if !is_sent {
+            self.spawner.wake();
+        }
+        is_sent
+    }
+
+    fn start(&self, recorder: &HostRecorder) -> protocol::Start {
         let settings = &self.shared.settings;
-        let start = protocol::Start {
+        protocol::Start {
             processor: settings.processor.into(),
             version: settings.version,
             slot: self.worker.slot.0,
@@ -222,11 +240,13 @@ impl Session {
             heartbeat_ms: HEARTBEAT_MS,
             main_thread: settings.main_thread,
             files_above: workspace::files_above(settings.workspace.as_deref()),
-        };
-        let first = Outbound::Start(Box::new(start), self.shared.config.clone());
+        }
+    }
+
+    fn start_writer(&mut self, sender: FrameSender) -> io::Result<JoinHandle<()>> {
         let queue = self.queue.take().expect("a session has one writer");
         let (worker, spawner) = (self.worker.clone(), self.spawner.clone());
-        let run = move || outbound::run(sender, first, &queue, &worker, &spawner);
+        let run = move || outbound::run(sender, &queue, &worker, &spawner);
         thread(format!("cofferdam-w{}-out", self.worker.id.0), run)
     }
 

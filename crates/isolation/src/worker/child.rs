@@ -104,7 +104,6 @@ fn begin(role: &Role, registrations: &[Registration]) -> Result<Begun, Fatal> {
     panics::adopt_process(recorder.clone());
     crash::watch(recorder.clone())?;
     let session = Session::new(settings(&start, &agreement), recorder, link);
-    spawn_ticker(session.clone())?;
     match find(registrations, &start) {
         Ok(registration) => {
             let processing = Processing { registration, session: session.clone(), config };
@@ -175,15 +174,18 @@ fn spawn(
 }
 
 impl Begun {
-    /// This thread does one thing, a new one the other.
+    /// This thread does one thing, a new one the other. The processor goes first: its host waits for it, and for nobody else.
     fn live(self) -> Result<Infallible, Fatal> {
         let Self { reading, processing, start } = self;
+        let session = processing.session.clone();
         if start.main_thread {
+            spawn_ticker(session)?;
             spawn("cofferdam-reader", READER_STACK_BYTES, move || end(&reading.serve()))?;
             processing.live()
         } else {
             let stack_bytes = usize::try_from(start.stack_bytes)?;
             spawn(&start.processor, stack_bytes, move || processing.live())?;
+            spawn_ticker(session)?;
             Err(reading.serve())
         }
     }
