@@ -11,6 +11,7 @@ use crate::journal::head_file;
 use crate::journal::lead::{Journal, lock};
 use crate::limits::LOOKS_MAX;
 use crate::store::{LOCK, STORE};
+use crate::verify::list;
 use crate::{JobState, JobStore, Store, StoreError};
 use std::path::Path;
 
@@ -116,7 +117,7 @@ impl Journal {
 }
 
 pub(crate) fn copy_blobs(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StoreError> {
-    for name in disk.read_dir(from).map_err(|error| StoreError::io("list", from, error))? {
+    for name in list(disk, from)? {
         let path = from.join(&name);
         let failed = |op, error| StoreError::io(op, &path, error);
         let file = disk.open(&path, OpenMode::Read).map_err(|error| failed("open", error))?;

@@ -167,10 +167,28 @@ pub(crate) fn copy(disk: &dyn Disk, dir: &Path, blob: &BlobRef, to: &JobStore) -
 /// Removes what was staged and never committed.
 pub(crate) fn empty_staging(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     let staging = dir.join(STAGING);
-    let names = disk.read_dir(&staging).map_err(|error| StoreError::io("list", &staging, error))?;
+    let names = match disk.read_dir(&staging) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return make_dirs(disk, dir),
+        Err(error) => return Err(StoreError::io("list", &staging, error)),
+    };
     for name in names.into_iter().filter(|_| !has_bug("staging is left behind")) {
         let path = staging.join(name);
         disk.remove_file(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+    }
+    Ok(())
+}
+
+/// Not everybody who carries a job elsewhere takes empty directories along: version control does not, nor do stores of objects. Their
+/// names are durable with that of the segment that every opening makes.
+fn make_dirs(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    for path in [dir.join(BLOBS), dir.join(STAGING)] {
+        match disk.create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::io("create", &path, error));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use cofferdam_pipeline_core::{Key, Keying};
 use cofferdam_testkit::{Fault, FaultPlan, SimDisk};
 use std::io;
 use std::path::{Path, PathBuf};
-use support::{JOB, Model, lease, open_store, options, spec};
+use support::{JOB, Model, lease, limits, open_store, options, spec};
 
 const ROOT: &str = "store";
 
@@ -99,7 +99,7 @@ fn a_copy_that_was_put_in_the_place_of_a_job_is_left_alone() {
     let copy = disk.after_process_end();
     let dir = dir_of_job(&disk);
     disk.remove_dir_all(&dir).unwrap();
-    carry(&copy, &dir, &disk, &dir);
+    carry((&copy, &disk), &dir, &WITH_DIRS);
     let next = store.open_job(JOB).unwrap();
 
     assert_left_alone(&disk, job, next, model);
@@ -267,16 +267,18 @@ fn permission_that_is_lost_under_a_job_stops_what_needs_it_and_loses_nothing() {
     model.check(&disk);
 }
 
-/// Copies the files of a job as `cp` would.
-fn carry(from: &SimDisk, from_dir: &Path, to: &SimDisk, to_dir: &Path) {
-    for dir in ["", "blobs", "staging"] {
-        to.create_dir(&to_dir.join(dir)).unwrap();
+const WITH_DIRS: [&str; 3] = ["", "blobs", "staging"];
+
+/// Copies the job in `dir` from one disk to the other, with these directories.
+fn carry((from, to): (&SimDisk, &SimDisk), dir: &Path, dirs: &[&str]) {
+    for below in dirs {
+        to.create_dir(&dir.join(below)).unwrap();
     }
-    for path in from.files() {
-        if let Ok(below) = path.strip_prefix(from_dir) {
-            to.poke(&to_dir.join(below), from.peek(&path).unwrap()).unwrap();
-        }
+    for path in from.files().iter().filter(|path| path.starts_with(dir)) {
+        to.poke(path, from.peek(path).unwrap()).unwrap();
     }
+    to.sync_dir(dir.parent().unwrap()).unwrap();
+    to.sync_dir(dir).unwrap();
 }
 
 #[test]
@@ -292,13 +294,32 @@ fn a_job_that_was_copied_into_a_store_elsewhere_goes_on_there() {
     let elsewhere = SimDisk::new();
     drop(open_store(&elsewhere).unwrap());
     let dir = dir_of_job(&disk);
-    carry(&disk, &dir, &elsewhere, &dir);
+    carry((&disk, &elsewhere), &dir, &WITH_DIRS);
 
     model.check(&elsewhere);
     let mut owner = open_store(&disk).unwrap().open_job(JOB).unwrap().previous_owner().unwrap().clone();
     assert!(owner.is_this_boot());
     owner.machine = "another".into();
     assert!(!owner.is_this_boot() && !owner.is_alive_here(), "its workers are nobody's here");
+}
+
+#[test]
+fn a_job_that_was_carried_without_its_empty_directories_goes_on_and_takes_large_outputs() {
+    let disk = SimDisk::new();
+    let mut model = Model::default();
+    drop(begin(&open_store(&disk).unwrap(), &mut model));
+
+    let elsewhere = SimDisk::new();
+    drop(open_store(&elsewhere).unwrap());
+    let dir = dir_of_job(&disk);
+    carry((&disk, &elsewhere), &dir, &WITH_DIRS[..1]);
+    let job = open_store(&elsewhere).unwrap().open_job(JOB).unwrap();
+    model.commit_blob(&job, 8).unwrap();
+    drop(job);
+
+    for image in elsewhere.after_power_cut(limits(64, 8)) {
+        model.clone().check(&image);
+    }
 }
 
 #[test]
