@@ -10,6 +10,7 @@ use cofferdam_checkpoint::{
 use cofferdam_pipeline_core::{Evidence, Fingerprint, Identities, KeyTable, Keying, OutcomeKind};
 use cofferdam_testkit::{Fault, FaultPlan, SimDisk};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use support::{JOB, Model, entries, lease, limits, open_store, spec};
 
 const KEYS: u64 = 60;
@@ -306,6 +307,13 @@ fn a_snapshot_never_knows_more_than_the_journal() {
     assert!(used > 0);
 }
 
+fn has_snapshot(dir: &Path) -> bool {
+    std::fs::read_dir(dir).unwrap().map(Result::unwrap).any(|entry| {
+        let is_snapshot = entry.file_name().to_string_lossy().starts_with("snap-0");
+        is_snapshot || (entry.file_type().unwrap().is_dir() && has_snapshot(&entry.path()))
+    })
+}
+
 #[test]
 fn snapshots_come_by_themselves_and_hold_nobody_up() {
     const BATCHES: u64 = 400;
@@ -337,6 +345,12 @@ fn snapshots_come_by_themselves_and_hold_nobody_up() {
         }
     });
     let counts = job.counts();
+    // Not only at the end: what was written is worth several.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !has_snapshot(dir.path()) {
+        assert!(Instant::now() < deadline, "none comes");
+        std::thread::yield_now();
+    }
     drop(job);
     let job = Store::open(dir.path(), options()).unwrap().open_job(JOB).unwrap();
     let report = job.recovery();
