@@ -80,11 +80,13 @@ fn a_sound_job_is_intact_and_all_of_it_was_read() {
 fn any_flipped_bit_of_a_frame_is_named_with_its_place_and_no_intact_outcome_is() {
     let disk = journal();
     let path = segment(&disk);
-    for at in FRAMES_START..disk.peek(&path).unwrap().len() {
+    let len = disk.peek(&path).unwrap().len();
+    for at in FRAMES_START..len {
         let report = verify(&with(&disk, &path, |content| content[at] ^= 1 << (at % 8)));
 
         let [finding] = &report.findings[..] else { panic!("byte {at}: {report:?}") };
         assert!(finding.bytes.contains(&(at as u64)), "byte {at}: {finding:?}");
+        assert!(finding.bytes.end <= len as u64, "byte {at}: {finding:?}");
         assert_eq!((finding.segment, finding.what), (Some(1), DamageKind::Frame));
         assert_accounts_for_all(&report, &format!("byte {at}"));
     }
