@@ -3,7 +3,7 @@
 
 use super::append::FrameKind;
 use super::create::begin_segment;
-use super::fill::FillAhead;
+use super::fill::{FillAhead, FillError};
 use super::group::State;
 use super::lead::lock;
 use super::reader::Frame;
@@ -411,4 +411,12 @@ fn a_segment_whose_first_frame_is_torn_never_began() {
     std::fs::write(&appender.path, content).unwrap();
     let again = after_death(&dir, &job);
     assert_eq!((again.counts().completed, again.recovery().skipped_segments), (1, vec![2]));
+}
+
+#[test]
+fn a_sync_that_fails_while_a_segment_is_filled_is_a_failure_and_a_write_is_none() {
+    let (_dir, job) = job();
+    let failed = job.journal.fill_result(Err(FillError::Sync(std::io::Error::other("EIO"))));
+    assert!(matches!(failed, Err(StoreError::Io { .. })), "{failed:?}");
+    assert!(job.journal.fill_result(Err(FillError::Write)).is_ok());
 }

@@ -243,7 +243,7 @@ impl Journal {
         }
     }
 
-    fn fill_result(&self, result: Result<(), FillError>) -> Result<(), StoreError> {
+    pub(super) fn fill_result(&self, result: Result<(), FillError>) -> Result<(), StoreError> {
         match result {
             Ok(()) => Ok(()),
             Err(FillError::Write) => {
