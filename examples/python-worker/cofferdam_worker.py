@@ -369,7 +369,7 @@ class Worker:
         result = processor.process(item, Context(self, lease, offset, lease.state))
         output = json.dumps(result, separators=(",", ":"), ensure_ascii=False).encode()
         limit = self.channel.payload_max - 5
-        if 0 < self.start["files_above"] < len(output):
+        if 0 < self.start["files_above"] < len(output) or (self.start["files_above"] and len(output) > limit):
             try:
                 return output, self.files_of(lease.id, offset).write_output(output)
             except OutputLost:

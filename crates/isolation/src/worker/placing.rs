@@ -37,7 +37,7 @@ impl<L: Link> Session<L> {
         let bytes = &output[ENTRY_LEN_MAX..];
         let (len, max) = (bytes.len(), self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX));
         let files_above = self.settings.files_above;
-        if files_above > 0 && len as u64 > files_above {
+        if files_above > 0 && (len as u64 > files_above || len > max) {
             let (lease, offset) = slot.open_item().expect("it is open until its result is known");
             let mut ask = |wanted| self.want_file(wanted);
             match self.files.of(lease, offset).write_output(&self.files, &mut ask, bytes) {
