@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SendError, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -21,6 +22,12 @@ pub(crate) const IN_MEMORY_BYTES_MAX: usize = 8 << 20;
 /// What is written at once.
 const WRITE_BYTES: usize = 256 << 10;
 
+/// Files that wait for their removal while another one is written.
+const GOING_MAX: usize = 4;
+
+/// How often it is looked whether files have gone.
+const GOING_TICK: Duration = Duration::from_millis(2);
+
 /// How often it is tried again when the disk is full.
 const ROOM_TICK: Duration = Duration::from_millis(500);
 
@@ -29,8 +36,10 @@ pub(crate) struct Stager {
     lent: Arc<Lent>,
     shared: Arc<Shared>,
     codec: Codec,
-    /// Files that go, to the thread that removes them: 36 ms for 200 MiB were measured, which is not the driver's time. As many as there are files.
+    /// Files that go, to the thread that removes them: 36 ms for 200 MiB were measured, which is not the driver's time. No new one is written
+    /// while more than [`GOING_MAX`] go.
     removed: OnceLock<Sender<PathBuf>>,
+    going: Arc<AtomicUsize>,
 }
 
 /// Why there is no file.
@@ -53,7 +62,7 @@ impl From<io::Error> for NotStaged {
 
 impl Stager {
     pub fn new(lent: Arc<Lent>, shared: Arc<Shared>, codec: Codec) -> Self {
-        Self { lent, shared, codec, removed: OnceLock::new() }
+        Self { lent, shared, codec, removed: OnceLock::new(), going: Arc::default() }
     }
 
     /// Writes an item's encoding into a file; `None` when nothing is wanted any more. While the disk is full the source waits, which no
@@ -61,6 +70,11 @@ impl Stager {
     pub fn stage<T: Serialize>(&self, item: &T, feed: &Feed) -> Result<Option<StagedItem>, SourceError> {
         let mut is_told = false;
         loop {
+            while self.going.load(Ordering::Acquire) > GOING_MAX {
+                if !feed.wait_while_open(GOING_TICK) {
+                    return Ok(None);
+                }
+            }
             match self.write(item) {
                 Ok(staged) => return Ok(staged),
                 Err(NotStaged::Failed(error)) => return Err(error),
@@ -79,7 +93,7 @@ impl Stager {
 
     fn write<T: Serialize>(&self, item: &T) -> Result<Option<StagedItem>, NotStaged> {
         let Some((file, path)) = self.lent.create_item_file()? else { return Ok(None) };
-        let keeper = Keeper { path: path.clone(), to: self.remover() };
+        let keeper = Keeper { path: path.clone(), to: self.remover(), going: self.going.clone() };
         let mut to = BufWriter::with_capacity(WRITE_BYTES, Checked::new(file));
         let written = self.codec.encode_to(item, &mut to);
         let (checked, rest) = match written {
@@ -108,7 +122,8 @@ impl Stager {
         let start = || {
             let (to, removed) = channel::<PathBuf>();
             let remover = thread::Builder::new().name("cofferdam-remover".into());
-            if let Err(error) = remover.spawn(move || removed.iter().for_each(|path| remove(&path))) {
+            let going = self.going.clone();
+            if let Err(error) = remover.spawn(move || removed.iter().for_each(|path| remove(&path, &going))) {
                 tracing::warn!(%error, "files of large items are removed by whoever is done with them");
             }
             to
@@ -125,23 +140,26 @@ impl Stager {
 struct Keeper {
     path: PathBuf,
     to: Sender<PathBuf>,
+    going: Arc<AtomicUsize>,
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
+        self.going.fetch_add(1, Ordering::AcqRel);
         if let Err(SendError(path)) = self.to.send(std::mem::take(&mut self.path)) {
-            remove(&path);
+            remove(&path, &self.going);
         }
     }
 }
 
-fn remove(path: &Path) {
+fn remove(path: &Path, going: &AtomicUsize) {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(path = %path.display(), %error, "the file of a large item is left");
         }
         Ok(()) | Err(_) => {}
     }
+    going.fetch_sub(1, Ordering::AcqRel);
 }
 
 /// Counts and checksums what goes into a file, and keeps its first error.
