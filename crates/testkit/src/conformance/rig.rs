@@ -9,6 +9,7 @@ use cofferdam_pipeline_core::{
     WorkerSink, entries,
 };
 use serde::Serialize;
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,9 @@ pub struct Rig {
     events: Receiver<(WorkerId, WorkerEvent)>,
     leases: u32,
     items: TempDir,
+    /// A loss that is told with the verdict.
+    is_lost: Cell<bool>,
+    verdict: Cell<Option<WorkerEvent>>,
 }
 
 impl Rig {
@@ -64,7 +68,17 @@ impl Rig {
         let executor = (subject.make)(encoded, place.clone(), sink);
         let Subject { codec, is_process, .. } = *subject;
         let items = tempfile::tempdir().expect("a directory");
-        Self { executor, is_process, place, codec, events, leases: 0, items }
+        Self {
+            executor,
+            is_process,
+            place,
+            codec,
+            events,
+            leases: 0,
+            items,
+            is_lost: Cell::default(),
+            verdict: Cell::default(),
+        }
     }
 
     /// An executor with one worker that is ready.
@@ -144,12 +158,25 @@ impl Rig {
         (path, lease)
     }
 
-    /// The next event, which must be this worker's.
+    /// The next event, which must be this worker's. An executor may tell a loss before what the worker said last has arrived; here it comes
+    /// right before the verdict.
     #[must_use]
     pub fn next(&self, worker: WorkerId) -> WorkerEvent {
-        let (who, event) = self.events.recv_timeout(PATIENCE).expect("the worker says something");
-        assert_eq!(who, worker, "{event:?} of another worker");
-        event
+        if let Some(verdict) = self.verdict.take() {
+            return verdict;
+        }
+        loop {
+            let (who, event) = self.events.recv_timeout(PATIENCE).expect("the worker says something");
+            assert_eq!(who, worker, "{event:?} of another worker");
+            match event {
+                WorkerEvent::Lost if !self.is_lost.replace(true) => {}
+                WorkerEvent::Exited(_) if self.is_lost.replace(false) => {
+                    self.verdict.set(Some(event));
+                    return WorkerEvent::Lost;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Waits so long for an event that must not come.
