@@ -9,6 +9,7 @@ use cofferdam_pipeline_core::{
     Assignment, Chunk, ChunkBuilder, Executor, Identities, ItemIndex, KillReason, LeaseId, SlotNumber,
     WorkerEvent, WorkerId,
 };
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -19,22 +20,46 @@ const WORKER: WorkerId = WorkerId(0);
 /// No echo takes that long.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Bytes that the host has in memory before it begins, as the yardsticks do.
+#[derive(Clone)]
+pub struct Payload(Arc<Vec<u8>>);
+
+impl Payload {
+    fn new(first: u64) -> Self {
+        let mut bytes = vec![7; PAYLOAD_BYTES];
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        Self(Arc::new(bytes))
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Arc::new(ByteBuf::deserialize(deserializer)?.into_vec())))
+    }
+}
+
 /// Sends back what it gets.
 pub struct Echo;
 
 impl Processor for Echo {
     const NAME: &'static str = "echo";
     const VERSION: u32 = 1;
-    type Item = ByteBuf;
-    type Output = ByteBuf;
+    type Item = Payload;
+    type Output = Payload;
     type Config = ();
 
     fn start(_: (), _: &StartContext<'_>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    fn process(&mut self, bytes: ByteBuf, _: &Context<'_>) -> Result<ByteBuf, Failure> {
-        Ok(bytes)
+    fn process(&mut self, payload: Payload, _: &Context<'_>) -> Result<Payload, Failure> {
+        Ok(payload)
     }
 }
 
@@ -81,7 +106,7 @@ impl NoStore {
         }
         let mut chunk = ChunkBuilder::default();
         let mut item = Vec::new();
-        Codec::Bincode.encode(&ByteBuf::from(vec![7; PAYLOAD_BYTES]), &mut item)?;
+        Codec::Bincode.encode(&Payload::new(0), &mut item)?;
         chunk.push(|out| {
             out.extend_from_slice(&item);
             Ok::<_, Failed>(())
@@ -129,9 +154,15 @@ impl Drop for NoStore {
     }
 }
 
-/// A whole job: every output is durable.
+/// A whole job: every output is durable. No two are equal, since those would be one file.
 pub struct Power {
-    pub items: u64,
+    payloads: Vec<Payload>,
+}
+
+impl Power {
+    pub fn new(items: u64) -> Self {
+        Self { payloads: (0..items).map(Payload::new).collect() }
+    }
 }
 
 impl Case for Power {
@@ -140,8 +171,9 @@ impl Case for Power {
     }
 
     fn run(&mut self) -> Result<Vec<Figure>, Failed> {
-        let (store, items) = (store()?, self.items);
-        let source = move || (0..items).map(|_| ByteBuf::from(vec![7; PAYLOAD_BYTES]));
+        let (store, payloads) = (store()?, self.payloads.clone());
+        let items = payloads.len() as u64;
+        let source = move || payloads.clone();
         let began = Instant::now();
         let job = Job::<Echo>::new(store.path(), "echo", ())
             .workers(2)

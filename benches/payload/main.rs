@@ -3,7 +3,8 @@
 //! `cargo bench --bench payload [-- --json] [--quick] [--rounds N] [--only TEXT]`
 //!
 //! `item` is the way there alone, in a frame and in a file, whose output is small. The yardsticks reuse their buffers and check nothing. `no_store` is the executor alone, one worker, checksummed; `power` is a whole
-//! job on two workers with every output durable, beside two streams whose answers are written, synced and renamed.
+//! job on two workers with every output durable, beside two streams whose answers are written, synced and renamed; `careful` are the same streams when they also do what
+//! the store cannot leave out.
 #![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod engine;
@@ -14,6 +15,7 @@ mod support;
 mod sys;
 
 use inputs::{Inputs, Way};
+use stream::Care;
 use support::case::{Case, Failed};
 use support::options::Options;
 use support::report::{Bound, Report};
@@ -32,8 +34,9 @@ fn main() -> Result<(), Failed> {
     let cases: Vec<Box<dyn Case>> = vec![
         Box::new(engine::NoStore::start(echoes)?),
         Box::new(stream::Stream::start(echoes)?),
-        Box::new(engine::Power { items: files }),
-        Box::new(stream::WriteSyncRename::start(files)?),
+        Box::new(engine::Power::new(files)),
+        Box::new(stream::WriteSyncRename::start(files, Care::None)?),
+        Box::new(stream::WriteSyncRename::start(files, Care::AsTheStore)?),
         Box::new(Inputs::start("item16m.frame", Way::Frame, 16 << 20, echoes)?),
         Box::new(Inputs::start("item16m.file", Way::File, 16 << 20, echoes)?),
         Box::new(Inputs::start("item60m.frame", Way::Frame, 60 << 20, files)?),
@@ -55,6 +58,10 @@ fn main() -> Result<(), Failed> {
             report.line(name, ratio, "ratio");
         }
         report.gate(name, ratio, Bound::AtMost(limit));
+    }
+    let careful = measured.paired_ratio("echo16m.cofferdam_power", "echo16m.stream_careful");
+    if let Some(ratio) = careful {
+        report.line("echo16m.power_over_stream_careful", ratio, "ratio");
     }
     report.finish();
     Ok(())

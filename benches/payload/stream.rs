@@ -3,7 +3,9 @@
 use crate::PAYLOAD_BYTES;
 use crate::support::case::{Case, Failed, Figure};
 use crate::sys;
+use crc_fast::CrcAlgorithm;
 use std::fs::{self, File};
+use std::hint::black_box;
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command};
@@ -79,31 +81,50 @@ impl Case for Stream {
     }
 }
 
+/// What is done beside writing, syncing and renaming.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    None,
+    /// A checksum of what is sent and of what is received, the hash of the answer, and a sync of the directory after the renaming.
+    AsTheStore,
+}
+
 /// Two streams at a time; each answer becomes a file, synced and renamed.
 pub struct WriteSyncRename {
     peers: [Peer; 2],
     items: u64,
     payload: Vec<u8>,
+    care: Care,
 }
 
 impl WriteSyncRename {
-    pub fn start(items: u64) -> Result<Self, Failed> {
-        Ok(Self { peers: [Peer::start()?, Peer::start()?], items, payload: vec![7; PAYLOAD_BYTES] })
+    pub fn start(items: u64, care: Care) -> Result<Self, Failed> {
+        Ok(Self { peers: [Peer::start()?, Peer::start()?], items, payload: vec![7; PAYLOAD_BYTES], care })
     }
 }
 
 impl Case for WriteSyncRename {
     fn name(&self) -> &'static str {
-        "echo16m.stream_write_sync_rename"
+        match self.care {
+            Care::None => "echo16m.stream_write_sync_rename",
+            Care::AsTheStore => "echo16m.stream_careful",
+        }
     }
 
     fn run(&mut self) -> Result<Vec<Figure>, Failed> {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let (dir, payload, items) = (dir.path(), &self.payload, self.items);
+        let (dir, payload, items, care) = (dir.path(), &self.payload, self.items, self.care);
         let began = Instant::now();
         thread::scope(|scope| {
-            let run = |(number, peer)| scope.spawn(move || keep_answers(peer, number, items, payload, dir));
-            let threads: Vec<_> = (0u64..).zip(&mut self.peers).map(run).collect();
+            let mut threads = Vec::new();
+            for (number, peer) in (0u64..).zip(&mut self.peers) {
+                let mut items = (number..items).step_by(2);
+                threads.push(
+                    scope.spawn(move || {
+                        items.try_for_each(|item| keep_answer(peer, item, payload, dir, care))
+                    }),
+                );
+            }
             threads
                 .into_iter()
                 .try_for_each(|thread| thread.join().map_err(|_| "a thread of the stream panicked")?)
@@ -116,16 +137,23 @@ impl Case for WriteSyncRename {
     }
 }
 
-/// Every second item is this peer's.
-fn keep_answers(peer: &mut Peer, number: u64, items: u64, payload: &[u8], dir: &Path) -> Result<(), Failed> {
-    for item in (number..items).step_by(2) {
-        let answer = peer.echo(payload)?;
-        let staged = dir.join(format!("staged-{item}"));
-        let mut file = File::create_new(&staged)?;
-        file.write_all(answer)?;
-        file.sync_data()?;
-        drop(file);
-        fs::rename(&staged, dir.join(format!("output-{item}")))?;
+fn keep_answer(peer: &mut Peer, item: u64, payload: &[u8], dir: &Path, care: Care) -> Result<(), Failed> {
+    if care == Care::AsTheStore {
+        black_box(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, payload));
+    }
+    let answer = peer.echo(payload)?;
+    if care == Care::AsTheStore {
+        black_box(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, answer));
+        black_box(blake3::hash(answer));
+    }
+    let staged = dir.join(format!("staged-{item}"));
+    let mut file = File::create_new(&staged)?;
+    file.write_all(answer)?;
+    file.sync_data()?;
+    drop(file);
+    fs::rename(&staged, dir.join(format!("output-{item}")))?;
+    if care == Care::AsTheStore {
+        sys::sync_dir(dir)?;
     }
     Ok(())
 }

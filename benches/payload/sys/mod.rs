@@ -3,9 +3,9 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{Stream, child_with_stream, stream_of_child};
+pub use unix::{Stream, child_with_stream, stream_of_child, sync_dir};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
-pub use other::{Stream, child_with_stream, stream_of_child};
+pub use other::{Stream, child_with_stream, stream_of_child, sync_dir};

@@ -13,3 +13,8 @@ pub fn child_with_stream(_: Command) -> io::Result<(Child, Stream)> {
 pub fn stream_of_child() -> io::Result<Stream> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// Nothing that a program could do.
+pub fn sync_dir(_: &std::path::Path) -> io::Result<()> {
+    Ok(())
+}

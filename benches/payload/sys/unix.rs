@@ -1,7 +1,9 @@
 //! The stream is a socket pair whose other end is the child's stdin.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A blocking stream.
@@ -17,4 +19,9 @@ pub fn child_with_stream(mut command: Command) -> io::Result<(Child, Stream)> {
 /// In the child: the stream.
 pub fn stream_of_child() -> io::Result<Stream> {
     Ok(std::io::stdin().as_fd().try_clone_to_owned()?.into())
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
