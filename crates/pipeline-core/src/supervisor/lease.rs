@@ -152,21 +152,7 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ChunkBuilder, Identities, ItemIndex};
-
-    fn chunk(items: u64) -> Arc<Chunk> {
-        let (mut builder, mut identities) = (ChunkBuilder::default(), Identities::default());
-        for n in 0..items {
-            builder
-                .push::<()>(|out| {
-                    out.push(7);
-                    Ok(())
-                })
-                .expect("room");
-            identities.push_ordinal(n);
-        }
-        Arc::new(builder.finish(ItemIndex(0), identities).expect("as many identities as items"))
-    }
+    use crate::supervisor::test_chunk::chunk;
 
     /// Items 10 to 13 of a chunk.
     fn lease_of_four() -> Lease {

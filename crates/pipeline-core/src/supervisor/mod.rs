@@ -19,6 +19,8 @@ mod saving;
 mod schedule;
 mod signs;
 mod spawning;
+#[cfg(test)]
+mod test_chunk;
 mod trials;
 mod verdict;
 mod view;

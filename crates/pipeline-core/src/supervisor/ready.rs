@@ -103,21 +103,7 @@ impl ReadyQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ChunkBuilder, Identities, ItemIndex};
-
-    fn chunk(items: u64) -> Arc<Chunk> {
-        let (mut builder, mut identities) = (ChunkBuilder::default(), Identities::default());
-        for n in 0..items {
-            builder
-                .push::<()>(|out| {
-                    out.push(7);
-                    Ok(())
-                })
-                .expect("room");
-            identities.push_ordinal(n);
-        }
-        Arc::new(builder.finish(ItemIndex(0), identities).expect("as many identities as items"))
-    }
+    use crate::supervisor::test_chunk::chunk;
 
     #[test]
     fn what_is_taken_out_no_longer_counts() {
