@@ -45,9 +45,8 @@ pub trait StagedOutput: Debug + Send {
     fn keep(self: Box<Self>, len: u64, crc32: u32) -> io::Result<BlobRef>;
 }
 
-/// What [`crate::protocol::Start::files_above`] says: outputs of more bytes become files. What is shorter is faster in a frame, and two of them fit into
-/// the buffers that a host keeps.
-const FILES_ABOVE: u64 = 20 << 20;
+/// What [`crate::protocol::Start::files_above`] says: outputs of more bytes become files.
+const FILES_ABOVE: u64 = 1 << 20;
 
 /// From which length on outputs are files; 0 when none are.
 pub(crate) fn files_above(workspace: Option<&dyn Workspace>) -> u64 {
