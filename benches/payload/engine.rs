@@ -2,23 +2,14 @@
 
 use crate::PAYLOAD_BYTES;
 use crate::support::case::{Case, Failed, Figure};
+use crate::support::lone::{Lone, chunk_of};
 use crate::support::store::{complete, store};
-use cofferdam::{Codec, Context, Failure, Isolation, Job, Processor, StartContext, WorkerProgram};
-use cofferdam_isolation::{ChildExecutor, ChildSettings, Debugging};
-use cofferdam_pipeline_core::{
-    Assignment, Chunk, ChunkBuilder, Executor, Identities, ItemIndex, KillReason, LeaseId, SlotNumber,
-    WorkerEvent, WorkerId,
-};
+use cofferdam::{Codec, Context, Failure, Isolation, Job, Processor, StartContext};
+use cofferdam_pipeline_core::{Chunk, WorkerEvent};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
-
-const WORKER: WorkerId = WorkerId(0);
-
-/// No echo takes that long.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// Bytes that the host has in memory before it begins, as the yardsticks do.
 #[derive(Clone)]
@@ -65,10 +56,8 @@ impl Processor for Echo {
 
 /// One lease of one item after the other, through the executor and a worker, checksummed both ways; nothing is kept.
 pub struct NoStore {
-    executor: ChildExecutor,
-    events: Receiver<WorkerEvent>,
+    worker: Lone,
     chunk: Arc<Chunk>,
-    last_lease: u32,
     echoes: u64,
     /// The first answer was compared; to compare is not what is measured.
     is_checked: bool,
@@ -76,53 +65,15 @@ pub struct NoStore {
 
 impl NoStore {
     pub fn start(echoes: u64) -> Result<Self, Failed> {
-        let (to, events) = channel();
-        let settings = ChildSettings {
-            program: WorkerProgram::CurrentExe,
-            processor: Echo::NAME,
-            version: Echo::VERSION,
-            codec: Codec::Bincode,
-            config: Vec::new(),
-            env: Vec::new(),
-            slots: 1,
-            stack_bytes: 8 << 20,
-            main_thread: false,
-            start_wall_max: WAIT_MAX,
-            debugging: Debugging::Off,
-            runtime_dir: None,
-            frame_payload_max: 64 << 20,
-            workspace: None,
-        };
-        // A send fails when nobody listens any more, which is the end.
-        let sink = Arc::new(move |_: WorkerId, event| drop(to.send(event)));
-        let mut executor = ChildExecutor::new(settings, sink)?;
-        executor.spawn(WORKER, SlotNumber(0));
-        let WorkerEvent::Spawned { .. } = events.recv_timeout(WAIT_MAX)? else {
-            return Err("no process".into());
-        };
-        match events.recv_timeout(WAIT_MAX)? {
-            WorkerEvent::Ready => {}
-            other => return Err(format!("the worker is not ready: {other:?}").into()),
-        }
-        let mut chunk = ChunkBuilder::default();
         let mut item = Vec::new();
         Codec::Bincode.encode(&Payload::new(0), &mut item)?;
-        chunk.push(|out| {
-            out.extend_from_slice(&item);
-            Ok::<_, Failed>(())
-        })?;
-        let mut identities = Identities::default();
-        identities.push_ordinal(0);
-        let chunk = Arc::new(chunk.finish(ItemIndex(0), identities).expect("one item"));
-        Ok(Self { executor, events, chunk, last_lease: 0, echoes, is_checked: false })
+        let chunk = Arc::new(chunk_of(&item)?);
+        Ok(Self { worker: Lone::start::<Echo>()?, chunk, echoes, is_checked: false })
     }
 
     fn echo(&mut self) -> Result<(), Failed> {
-        self.last_lease += 1;
-        let lease = LeaseId(self.last_lease);
-        let chunk = self.chunk.clone();
-        self.executor.assign(WORKER, Assignment { lease, attempt: 1, chunk, range: 0..1, saved_state: None });
-        match self.events.recv_timeout(WAIT_MAX)? {
+        self.worker.assign(self.chunk.clone());
+        match self.worker.wait()? {
             WorkerEvent::Replied(reply) if std::mem::replace(&mut self.is_checked, true) => {
                 drop(reply);
                 Ok(())
@@ -145,12 +96,6 @@ impl Case for NoStore {
         }
         let took = began.elapsed();
         Ok(vec![Figure::new(self.name(), took.as_secs_f64() * 1e6 / self.echoes as f64, "us/item")])
-    }
-}
-
-impl Drop for NoStore {
-    fn drop(&mut self) {
-        self.executor.kill(WORKER, KillReason::JobOver);
     }
 }
 

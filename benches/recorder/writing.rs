@@ -1,21 +1,12 @@
 //! A worker writes, and the host looks.
 
 use crate::support::case::{Case, Failed, Figure};
-use cofferdam::{Codec, Context, Failure, Processor, StartContext, WorkerProgram};
-use cofferdam_isolation::{ChildExecutor, ChildSettings, Debugging};
-use cofferdam_pipeline_core::{
-    Assignment, ChunkBuilder, Executor, Identities, ItemIndex, KillReason, LeaseId, SlotNumber, WorkerEvent,
-    WorkerId, entries,
-};
+use crate::support::lone::{Lone, chunk_of};
+use cofferdam::{Codec, Context, Failure, Processor, StartContext};
+use cofferdam_pipeline_core::{WorkerEvent, entries};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::time::{Duration, Instant};
-
-const WORKER: WorkerId = WorkerId(0);
-
-/// No case takes that long.
-const WAIT_MAX: Duration = Duration::from_secs(120);
+use std::time::Instant;
 
 /// Each thread's own, 32 bytes of one letter: a mixture of two is seen at once.
 const STAGES: [&str; 4] = [
@@ -68,53 +59,18 @@ pub struct Writing {
     name: &'static str,
     call: Call,
     calls: u64,
-    executor: ChildExecutor,
-    events: Receiver<WorkerEvent>,
-    last_lease: u32,
+    worker: Lone,
 }
 
 impl Writing {
     pub fn start(name: &'static str, call: Call, calls: u64) -> Result<Self, Failed> {
-        let (to, events) = channel();
-        let settings = ChildSettings {
-            program: WorkerProgram::CurrentExe,
-            processor: Telemetry::NAME,
-            version: Telemetry::VERSION,
-            codec: Codec::Bincode,
-            config: Vec::new(),
-            env: Vec::new(),
-            slots: 1,
-            stack_bytes: 8 << 20,
-            main_thread: false,
-            start_wall_max: WAIT_MAX,
-            debugging: Debugging::Off,
-            runtime_dir: None,
-            frame_payload_max: 1 << 20,
-            workspace: None,
-        };
-        // A send fails when nobody listens any more, which is the end.
-        let sink = Arc::new(move |_: WorkerId, event| drop(to.send(event)));
-        let mut executor = ChildExecutor::new(settings, sink)?;
-        executor.spawn(WORKER, SlotNumber(0));
-        let WorkerEvent::Spawned { .. } = events.recv_timeout(WAIT_MAX)? else {
-            return Err("no process".into());
-        };
-        match events.recv_timeout(WAIT_MAX)? {
-            WorkerEvent::Ready => {}
-            other => return Err(format!("the worker is not ready: {other:?}").into()),
-        }
-        Ok(Self { name, call, calls, executor, events, last_lease: 0 })
+        Ok(Self { name, call, calls, worker: Lone::start::<Telemetry>()? })
     }
 
     fn assign(&mut self) -> Result<(), Failed> {
-        let mut chunk = ChunkBuilder::default();
-        chunk.push(|out| Codec::Bincode.encode(&(self.call, self.calls), out))?;
-        let mut identities = Identities::default();
-        identities.push_ordinal(0);
-        let chunk = Arc::new(chunk.finish(ItemIndex(0), identities).expect("one item"));
-        self.last_lease += 1;
-        let lease = LeaseId(self.last_lease);
-        self.executor.assign(WORKER, Assignment { lease, attempt: 1, chunk, range: 0..1, saved_state: None });
+        let mut item = Vec::new();
+        Codec::Bincode.encode(&(self.call, self.calls), &mut item)?;
+        self.worker.assign(Arc::new(chunk_of(&item)?));
         Ok(())
     }
 
@@ -122,16 +78,15 @@ impl Writing {
     fn watch(&mut self) -> Result<(f64, u64, u64), Failed> {
         let (mut looks, mut torn) = (0, 0);
         loop {
-            match self.events.try_recv() {
-                Ok(WorkerEvent::Replied(reply)) => {
+            match self.worker.heard()? {
+                Some(WorkerEvent::Replied(reply)) => {
                     let output = entries(reply.outputs.as_entries()).next().ok_or("an empty reply")??;
                     return Ok((Codec::Bincode.decode(output)?, looks, torn));
                 }
-                Ok(other) => return Err(format!("the worker answered {other:?}").into()),
-                Err(TryRecvError::Disconnected) => return Err("the executor is gone".into()),
-                Err(TryRecvError::Empty) => {}
+                Some(other) => return Err(format!("the worker answered {other:?}").into()),
+                None => {}
             }
-            let Some(seen) = self.executor.observe(WORKER) else { continue };
+            let Some(seen) = self.worker.observe() else { continue };
             for open in &seen.open {
                 looks += 1;
                 torn += u64::from(!open.stage.is_empty() && !STAGES.contains(&open.stage.as_str()));
@@ -140,7 +95,7 @@ impl Writing {
     }
 
     fn wait(&mut self) -> Result<f64, Failed> {
-        match self.events.recv_timeout(WAIT_MAX)? {
+        match self.worker.wait()? {
             WorkerEvent::Replied(reply) => {
                 let output = entries(reply.outputs.as_entries()).next().ok_or("an empty reply")??;
                 Ok(Codec::Bincode.decode(output)?)
@@ -168,11 +123,5 @@ impl Case for Writing {
                 ])
             }
         }
-    }
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        self.executor.kill(WORKER, KillReason::JobOver);
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each benchmark uses a part of it")]
 
 pub mod case;
+pub mod lone;
 pub mod options;
 pub mod report;
 pub mod rounds;

@@ -55,9 +55,7 @@ impl Lease {
             Items::Shared(chunk, range) => chunk.slice(range),
         }
     }
-}
 
-impl Lease {
     /// The next item; `entries` are those that follow what an earlier attempt saved.
     pub(crate) fn next_item<'a>(
         &'a self,

@@ -69,11 +69,10 @@ impl StagedFile {
                 Err(error) => return Err(error.into()),
             }
         }
-        match crc.value() == self.crc32c {
-            _ if found != self.len => Err(Damaged::Length { len: self.len, found }),
-            true => Ok(file),
-            false => Err(Damaged::Checksum),
+        if found != self.len {
+            return Err(Damaged::Length { len: self.len, found });
         }
+        if crc.value() == self.crc32c { Ok(file) } else { Err(Damaged::Checksum) }
     }
 }
 
