@@ -11,7 +11,10 @@ use cofferdam_testkit::{Behaviour, Misbehave, Task};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
-use support::{assert_all_completed_but, assert_complete, job, run, tasks};
+use support::{assert_all_completed_but, assert_complete, job, run, tasks, wait_until};
+
+/// Nothing that is waited for takes this long.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 cofferdam::worker_test!(workers: Misbehave);
 
@@ -19,21 +22,11 @@ fn sleepers(count: usize, ms: u64) -> Vec<Task> {
     tasks(&vec![Behaviour::Sleep { ms }; count])
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2000 {
-        if holds() {
-            return;
-        }
-        support::pause(Duration::from_millis(5));
-    }
-    panic!("never happened: {what}");
-}
-
 #[test]
 fn a_drained_job_keeps_what_was_open_and_resumes_with_the_rest() {
     let dir = tempfile::tempdir().expect("a directory");
     let handle = job(dir.path(), workers::program()).start(dense(|| sleepers(500, 5))).expect("a job");
-    wait_until("ten outcomes", || handle.snapshot().completed >= 10);
+    wait_until("ten outcomes", PATIENCE, || handle.snapshot().completed >= 10);
     handle.drain();
     handle.drain();
     let report = handle.wait().expect("a report");
@@ -49,7 +42,7 @@ fn a_drained_job_keeps_what_was_open_and_resumes_with_the_rest() {
 fn a_cancelled_job_ends_at_once_and_its_open_items_stay_pending() {
     let dir = tempfile::tempdir().expect("a directory");
     let handle = job(dir.path(), workers::program()).start(dense(|| sleepers(4, 3_600_000))).expect("a job");
-    wait_until("an open item", || handle.snapshot().workers.iter().any(|w| w.item.is_some()));
+    wait_until("an open item", PATIENCE, || handle.snapshot().workers.iter().any(|w| w.item.is_some()));
     let control = handle.control();
     std::thread::spawn(move || control.cancel());
     let report = handle.wait().expect("a report");
@@ -65,7 +58,7 @@ fn a_hanging_item_cannot_hold_up_a_cancel() {
         .policy(cofferdam::Policy { stop_grace: Duration::from_millis(200), ..cofferdam::Policy::default() })
         .start(dense(|| tasks(&[Behaviour::Hang])))
         .expect("a job");
-    wait_until("an open item", || handle.snapshot().workers.iter().any(|w| w.item.is_some()));
+    wait_until("an open item", PATIENCE, || handle.snapshot().workers.iter().any(|w| w.item.is_some()));
     handle.cancel();
     let report = handle.wait().expect("a report");
     assert_eq!(report.ended, Ended::Cancelled);
@@ -90,7 +83,7 @@ fn controls_may_come_from_many_threads_at_any_time_and_again_after_the_end() {
                 scope.spawn(move || (0..50).for_each(|n| all(&control, 200 * thread + n)));
             }
         });
-        wait_until("work goes on", || handle.snapshot().completed >= 10);
+        wait_until("work goes on", PATIENCE, || handle.snapshot().completed >= 10);
         let control = handle.control();
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -118,11 +111,11 @@ fn controls_may_come_from_many_threads_at_any_time_and_again_after_the_end() {
 fn a_paused_job_stands_still_until_it_is_resumed() {
     let dir = tempfile::tempdir().expect("a directory");
     let handle = job(dir.path(), workers::program()).start(dense(|| sleepers(300, 2))).expect("a job");
-    wait_until("an outcome", || handle.snapshot().completed > 0);
+    wait_until("an outcome", PATIENCE, || handle.snapshot().completed > 0);
     handle.pause();
-    wait_until("the pause", || handle.snapshot().phase == Phase::Paused);
+    wait_until("the pause", PATIENCE, || handle.snapshot().phase == Phase::Paused);
     let mut last = handle.snapshot().completed;
-    wait_until("standing still", || {
+    wait_until("standing still", PATIENCE, || {
         support::pause(Duration::from_millis(300));
         std::mem::replace(&mut last, handle.snapshot().completed) == last
     });
@@ -299,7 +292,7 @@ fn a_slow_source_is_not_held_back_by_half_full_chunks() {
         })
     });
     let handle = job(dir.path(), workers::program()).start(source).expect("a job");
-    wait_until("63 outcomes while the source blocks", || handle.snapshot().completed == 63);
+    wait_until("63 outcomes while the source blocks", PATIENCE, || handle.snapshot().completed == 63);
     release.send(()).expect("the source waits");
     assert_complete(&handle.wait().expect("a report"));
 }

@@ -10,8 +10,8 @@ use cofferdam::{
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use support::assert_complete;
+use std::time::Duration;
+use support::{assert_complete, wait_until};
 
 cofferdam::worker_test!(workers: Weigher, Concurrent<AsyncWeigher>);
 
@@ -196,14 +196,6 @@ fn run(isolation: Isolation, codec: Codec, loads: &[(Deed, usize)]) -> Vec<Outco
     end(handle, dir.path())
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        support::pause(Duration::from_millis(2));
-    }
-}
-
 /// Small ones beside it, which wait for nobody.
 const AMONG_SMALL: [(Deed, usize); 4] =
     [(Deed::Weigh, 10), (Deed::Weigh, 200 << 20), (Deed::Weigh, 1 << 20), (Deed::Weigh, LARGE)];
@@ -286,7 +278,7 @@ fn a_large_item_goes_on_from_what_it_saved_in_the_next_session() {
     let loads = [(Deed::Weigh, 5), (Deed::SaveAndWait, LARGE)];
     let handle =
         job::<Weigher>(dir.path(), Isolation::Process).start(source(&loads)).expect("the job starts");
-    wait_until("it is open", || {
+    wait_until("it is open", PATIENCE, || {
         handle.snapshot().workers.iter().any(|worker| worker.item.as_deref() == Some("#1"))
     });
     support::pause(Duration::from_millis(300)); // longer than a state may wait
@@ -325,7 +317,7 @@ fn a_job_that_is_cancelled_leaves_no_file_of_a_large_item() {
         let handle = job::<Weigher>(dir.path(), isolation)
             .start(source(&[(Deed::Wait, LARGE); 6]))
             .expect("the job starts");
-        wait_until("a worker has it open", || {
+        wait_until("a worker has it open", PATIENCE, || {
             handle.snapshot().workers.iter().any(|worker| worker.item.is_some())
         });
         assert!(!item_files(dir.path()).is_empty());
@@ -376,7 +368,7 @@ fn host_entry() {
     let handle = job::<Weigher>(store, Isolation::Process)
         .start(source(&[(Deed::Wait, LARGE); 2]))
         .expect("the job starts");
-    wait_until("a worker has it open", || {
+    wait_until("a worker has it open", PATIENCE, || {
         handle.snapshot().workers.iter().any(|worker| worker.item.is_some())
     });
     cofferdam_testkit::kill_this_process();

@@ -15,7 +15,10 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::pause;
+use support::{pause, wait_until};
+
+/// Nothing that is waited for takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 cofferdam::worker_test!(workers: Press, Concurrent<Presses>);
 
@@ -273,9 +276,9 @@ fn a_cancelled_item_leaves_nothing_and_a_drained_job_goes_on_with_what_is_there(
         let handle = start(job(dir.path(), isolation), &orders);
         let is_done = |outcome: &Result<Outcome<Printed>, OutcomeError>| outcome.is_ok();
         assert_eq!(handle.outcomes().take(2).filter(is_done).count(), 2);
-        while !handle.snapshot().workers.iter().any(|worker| worker.stage == "in the middle") {
-            pause(Duration::from_millis(2));
-        }
+        wait_until("it is in the middle", PATIENCE, || {
+            handle.snapshot().workers.iter().any(|worker| worker.stage == "in the middle")
+        });
         handle.cancel_item(cofferdam::Key::Ordinal(1));
         handle.drain();
         let found = outcomes(&handle);
@@ -357,9 +360,7 @@ fn a_full_disk_under_an_output_pauses_the_job_and_charges_nobody() {
     let handle = job.start(source).expect("the job starts");
     *room.lock().expect("no panic") = Some(0);
     drop(go);
-    while handle.snapshot().phase != Phase::StoreFull {
-        pause(Duration::from_millis(2));
-    }
+    wait_until("the job pauses", PATIENCE, || handle.snapshot().phase == Phase::StoreFull);
     pause(Duration::from_millis(700)); // longer than one try of the store
     assert_eq!((handle.snapshot().phase, handle.snapshot().completed), (Phase::StoreFull, 0));
     *room.lock().expect("no panic") = None;

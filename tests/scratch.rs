@@ -6,8 +6,8 @@ mod support;
 use cofferdam::{Ended, Isolation, Job, JobHandle, Key, OutcomeResult};
 use cofferdam_testkit::{Behaviour, Done, FailWith, Misbehave};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use support::{assert_complete, job, pause, run, tasks};
+use std::time::Duration;
+use support::{assert_complete, job, run, tasks, wait_until};
 
 cofferdam::worker_test!(workers: Misbehave);
 
@@ -35,14 +35,6 @@ fn in_scratch(scratch: &Path) -> Vec<PathBuf> {
     list(scratch.to_owned()).flat_map(list).collect()
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        pause(Duration::from_millis(2));
-    }
-}
-
 /// A job of this item and of one that keeps it running; returns when the item has its outcome.
 fn ended(job: Job<Misbehave>, item: &Behaviour) -> (JobHandle<Misbehave>, OutcomeResult<Done>) {
     let tasks = tasks(&[LONG, item.clone()]);
@@ -67,7 +59,7 @@ fn a_scratch_directory_is_there_while_the_attempt_runs_and_gone_before_its_resul
         let job = job(dir.path(), workers::program()).isolation(isolation);
         let tasks = tasks(&[LONG, scratch(Behaviour::Sleep { ms: 300 })]);
         let handle = job.start(cofferdam::dense(move || tasks.clone())).expect("the job starts");
-        wait_until("an attempt makes its directory", || !made_by_attempts(dir.path()).is_empty());
+        wait_until("an attempt makes its directory", PATIENCE, || !made_by_attempts(dir.path()).is_empty());
         let outcome = handle.outcomes().next().expect("an outcome").expect("a readable one");
         assert!(matches!(outcome.result, OutcomeResult::Completed(_)), "{outcome:?}");
         assert_eq!(made_by_attempts(dir.path()), [] as [PathBuf; 0], "{isolation:?}");
@@ -93,7 +85,7 @@ fn assert_removed_after(deadly: Behaviour, isolation: Isolation) {
     let job = job(dir.path(), workers::program()).isolation(isolation).item_stall_max(Duration::from_secs(1));
     let (handle, result) = ended(job, &scratch(deadly));
     assert!(matches!(result, OutcomeResult::Quarantined(_)), "{result:?}");
-    wait_until("no directory is left", || made_by_attempts(dir.path()).is_empty());
+    wait_until("no directory is left", PATIENCE, || made_by_attempts(dir.path()).is_empty());
     cancel(handle, dir.path());
 }
 
@@ -141,11 +133,11 @@ fn the_directory_of_an_attempt_that_is_cancelled_is_removed() {
         let job = job(dir.path(), workers::program()).isolation(isolation);
         let tasks = tasks(&[LONG, scratch(LONG)]);
         let handle = job.start(cofferdam::dense(move || tasks.clone())).expect("the job starts");
-        wait_until("an attempt makes its directory", || !made_by_attempts(dir.path()).is_empty());
+        wait_until("an attempt makes its directory", PATIENCE, || !made_by_attempts(dir.path()).is_empty());
         handle.cancel_item(Key::Ordinal(1));
         let outcome = handle.outcomes().next().expect("an outcome").expect("a readable one");
         assert_eq!(outcome.result, OutcomeResult::Cancelled);
-        wait_until("no directory is left", || made_by_attempts(dir.path()).is_empty());
+        wait_until("no directory is left", PATIENCE, || made_by_attempts(dir.path()).is_empty());
         cancel(handle, dir.path());
     }
 }
@@ -157,7 +149,7 @@ fn when_the_whole_job_is_cancelled_no_directory_is_left() {
         let job = job(dir.path(), workers::program()).isolation(isolation);
         let tasks = tasks(&[scratch(LONG), scratch(LONG)]);
         let handle = job.start(cofferdam::dense(move || tasks.clone())).expect("the job starts");
-        wait_until("an attempt makes its directory", || !made_by_attempts(dir.path()).is_empty());
+        wait_until("an attempt makes its directory", PATIENCE, || !made_by_attempts(dir.path()).is_empty());
         cancel(handle, dir.path());
     }
 }
@@ -171,7 +163,7 @@ fn the_host_may_choose_another_place() {
         let handle = job.start(cofferdam::dense(move || tasks.clone())).expect("the job starts");
         let of_job =
             || std::fs::read_dir(place.path()).expect("the place").flatten().map(|entry| entry.path());
-        wait_until("an attempt makes its directory", || {
+        wait_until("an attempt makes its directory", PATIENCE, || {
             of_job().any(|scratch| !in_scratch(&scratch).is_empty())
         });
         cancel(handle, dir.path());

@@ -6,7 +6,10 @@ use cofferdam::{Ended, EventKind, Isolation, Job, JobHandle, OutcomeResult, Phas
 use cofferdam_testkit::{Behaviour, Fault, FaultPlan, Misbehave, SimDisk, Space, Start};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::{assert_complete, tasks};
+use support::{assert_complete, tasks, wait_until};
+
+/// Nothing that is waited for takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const ITEMS: usize = 300;
 
@@ -25,16 +28,6 @@ fn start_with(disk: &SimDisk, behaviour: Behaviour) -> JobHandle<Misbehave> {
 
 fn fail_from_now(disk: &SimDisk, fault: Fault, for_ever: bool) {
     disk.set_fault(Some(FaultPlan { at: disk.calls(), for_ever, fault }));
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..4000 {
-        if holds() {
-            return;
-        }
-        support::pause(Duration::from_millis(5));
-    }
-    panic!("never happened: {what}");
 }
 
 /// The job ends, with every item once and with its own number. The end comes first: while it runs, a read may fail too,
@@ -57,9 +50,9 @@ fn a_full_disk_pauses_the_job_until_there_is_room() {
     let disk = SimDisk::new();
     let handle = start(&disk);
     let events = handle.events();
-    wait_until("some outcomes", || handle.snapshot().completed > 20);
+    wait_until("some outcomes", PATIENCE, || handle.snapshot().completed > 20);
     fail_from_now(&disk, Fault::Enospc, true);
-    wait_until("the pause", || handle.snapshot().phase == Phase::StoreFull);
+    wait_until("the pause", PATIENCE, || handle.snapshot().phase == Phase::StoreFull);
     let before = handle.snapshot().completed;
     support::pause(Duration::from_millis(700)); // longer than one try of the store
     assert_eq!(handle.snapshot().completed, before, "nothing counts that is not durable");
@@ -76,7 +69,7 @@ fn a_disk_that_gets_full_pauses_the_job_before_a_write_fails() {
     let disk = SimDisk::new();
     disk.set_space(Some(Space::Told(2 << 20)));
     let handle = start_with(&disk, Behaviour::Large(16 << 10));
-    wait_until("the pause", || handle.snapshot().phase == Phase::StoreFull);
+    wait_until("the pause", PATIENCE, || handle.snapshot().phase == Phase::StoreFull);
     support::pause(Duration::from_millis(700)); // longer than one try of the store
     assert_eq!((handle.snapshot().phase, disk.unfit_writes()), (Phase::StoreFull, 0));
     disk.set_space(None);
@@ -89,7 +82,7 @@ fn a_write_or_sync_that_fails_once_costs_nothing() {
     for nth in 0..12 {
         let disk = SimDisk::new();
         let handle = start(&disk);
-        wait_until("some outcomes", || handle.snapshot().completed > 10);
+        wait_until("some outcomes", PATIENCE, || handle.snapshot().completed > 10);
         disk.set_fault(Some(FaultPlan { at: disk.calls() + nth, for_ever: false, fault: Fault::Eio }));
         assert_whole(&handle);
         assert_complete(&handle.wait().expect("a report"));
@@ -100,7 +93,7 @@ fn a_write_or_sync_that_fails_once_costs_nothing() {
 fn a_disk_that_fails_for_good_ends_the_job_and_the_next_start_carries_on() {
     let disk = SimDisk::new();
     let handle = start(&disk);
-    wait_until("some outcomes", || handle.snapshot().completed > 20);
+    wait_until("some outcomes", PATIENCE, || handle.snapshot().completed > 20);
     let acknowledged = handle.snapshot().completed;
     fail_from_now(&disk, Fault::Eio, true);
     let report = handle.wait().expect("a report");
@@ -125,9 +118,9 @@ fn files_that_are_removed_under_a_job_end_it_with_that_reason() {
         .store_options(StoreOptions { accept_weak_file_system: true, ..StoreOptions::default() })
         .start(dense(|| tasks(&vec![Behaviour::Sleep { ms: 2 }; ITEMS])))
         .expect("the job starts");
-    wait_until("some outcomes", || handle.snapshot().completed > 20);
+    wait_until("some outcomes", PATIENCE, || handle.snapshot().completed > 20);
     // A file that comes meanwhile keeps its directory: once more.
-    wait_until("the removal", || std::fs::remove_dir_all(&root).is_ok());
+    wait_until("the removal", PATIENCE, || std::fs::remove_dir_all(&root).is_ok());
 
     let report = handle.wait_timeout(Duration::from_secs(60)).expect("the job ends").expect("a report");
 

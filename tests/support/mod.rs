@@ -4,6 +4,7 @@
 use cofferdam::{Ended, Isolation, Job, Outcome, OutcomeResult, Report, WorkerProgram, dense};
 use cofferdam_testkit::{Behaviour, Done, Misbehave, Start, Task};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The given behaviours, numbered.
 pub fn tasks(behaviours: &[Behaviour]) -> Vec<Task> {
@@ -61,8 +62,18 @@ pub fn assert_complete(report: &Report) {
 
 /// The passing of time is what these tests are about; never a way to wait for something.
 #[allow(clippy::disallowed_methods, reason = "the one place")]
-pub fn pause(time: std::time::Duration) {
+pub fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Looks again and again until it is so, or fails.
+#[allow(clippy::disallowed_methods, reason = "a test that waits for ever says nothing")]
+pub fn wait_until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never happened: {what}");
+        pause(Duration::from_millis(2));
+    }
 }
 
 /// Starts a program of these tests.
