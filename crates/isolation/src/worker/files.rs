@@ -310,3 +310,59 @@ fn lost(error: io::Error) -> io::Error {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::files::path_to_bytes;
+
+    const LEASE: LeaseId = LeaseId(3);
+
+    /// A host that gives files of this directory at once.
+    fn giving(dir: &tempfile::TempDir) -> impl FnMut(WantFile) -> io::Result<Option<TakeFile>> {
+        |WantFile { lease, offset, number }| {
+            let path = dir.path().join(number.to_string());
+            File::create_new(&path)?;
+            let path = path_to_bytes(&path);
+            Ok(Some(TakeFile { lease, offset, number, path, refusal: String::new() }))
+        }
+    }
+
+    #[test]
+    fn a_writer_that_outlives_its_item_is_told_that_it_wrote_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::default();
+        let mut ask = giving(&dir);
+        let item = files.of(LEASE, 0);
+        let mut in_time = item.begin(&files, &mut ask).unwrap();
+        let mut late = item.begin(&files, &mut ask).unwrap();
+        in_time.write_all(b"kept").unwrap();
+        assert_eq!(in_time.finish().unwrap(), OutputFile { index: 0, len: 4 });
+
+        let ended = files.end(LEASE, 0);
+        late.write_all(b"lost").unwrap();
+
+        assert_eq!(late.finish().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(ended.iter().map(|file| (file.number, file.len)).collect::<Vec<_>>(), [(0, 4)]);
+        assert!(files.end(LEASE, 0).is_empty() && !files.has_any.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn the_file_of_a_dropped_writer_is_emptied_and_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::default();
+        let mut ask = giving(&dir);
+        let item = files.of(LEASE, 0);
+        let mut forgotten = item.begin(&files, &mut ask).unwrap();
+        forgotten.write_all(&[7; 2 * BUFFER_BYTES]).unwrap();
+        drop(forgotten);
+        assert_eq!(dir.path().join("0").metadata().unwrap().len(), 0);
+
+        let mut kept = item.begin(&files, &mut ask).unwrap();
+        kept.write_all(b"kept").unwrap();
+        kept.finish().unwrap();
+
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read(dir.path().join("0")).unwrap(), b"kept");
+    }
+}

@@ -36,6 +36,7 @@ macro_rules! conformance_tests {
             an_item_whose_file_was_changed_fails_alone_and_is_not_at_fault
             an_item_in_a_file_can_be_taken_back
             an_output_that_is_too_large_for_a_frame_is_a_file
+            an_output_of_more_than_a_mebibyte_is_a_file_and_a_shorter_one_is_not
             what_an_item_writes_is_there_with_its_output_and_only_that
             what_a_failed_item_wrote_is_discarded_and_its_retry_begins_anew
             what_was_written_when_a_worker_ends_is_discarded

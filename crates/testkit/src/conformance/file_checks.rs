@@ -17,6 +17,20 @@ pub fn an_output_that_is_too_large_for_a_frame_is_a_file(subject: &Subject) {
     assert_eq!(rig.place.staged(), 0);
 }
 
+/// Encoded, of whatever codec; the executor lends a place for files.
+pub fn an_output_of_more_than_a_mebibyte_is_a_file_and_a_shorter_one_is_not(subject: &Subject) {
+    let (mut rig, worker) = Rig::ready(subject);
+    let deeds = [-16, 16].map(|more| {
+        let times = (1 << 20) + more;
+        Deed::Repeat { text: "x".into(), times: u32::try_from(times).expect("a mebibyte") }
+    });
+    let lease = rig.assign(worker, &deeds);
+    assert_eq!(rig.outputs(worker, lease, 0, 1)[0].len(), (1 << 20) - 16);
+    let (output, files) = rig.with_files(worker, lease, 1);
+    assert_eq!((output.len(), files.len()), ((1 << 20) + 16, 0));
+    assert_eq!(rig.place.staged(), 0);
+}
+
 /// Small and large ones, empty ones, among items that write none.
 pub fn what_an_item_writes_is_there_with_its_output_and_only_that(subject: &Subject) {
     let (mut rig, worker) = Rig::ready(subject);
