@@ -1,8 +1,8 @@
 //! The library: its executor alone, and whole jobs.
 
 use crate::PAYLOAD_BYTES;
+use crate::lone::{Lone, chunk_of};
 use crate::support::case::{Case, Failed, Figure};
-use crate::support::lone::{Lone, chunk_of};
 use crate::support::store::{complete, store};
 use cofferdam::{Codec, Context, Failure, Isolation, Job, Processor, StartContext};
 use cofferdam_pipeline_core::{Chunk, WorkerEvent};

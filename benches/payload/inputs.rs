@@ -1,7 +1,7 @@
 //! Large items whose outputs are small: in a frame, and in a file that is written anew each time.
 
+use crate::lone::{Lone, chunk_of, only};
 use crate::support::case::{Case, Failed, Figure};
-use crate::support::lone::{Lone, chunk_of, only};
 use cofferdam::{Codec, Context, Failure, Processor, StartContext};
 use cofferdam_pipeline_core::{Chunk, ItemIndex, StagedItem, WorkerEvent};
 use crc_fast::{CrcAlgorithm, Digest};

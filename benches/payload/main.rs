@@ -9,6 +9,8 @@
 
 mod engine;
 mod inputs;
+#[path = "../support/lone.rs"]
+mod lone;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,6 +7,8 @@
 //! `sample64.pread8_us` that of 64 reads of eight bytes.
 #![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
+#[path = "../support/lone.rs"]
+mod lone;
 mod sampling;
 #[path = "../support/mod.rs"]
 mod support;

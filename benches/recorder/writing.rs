@@ -1,7 +1,7 @@
 //! A worker writes, and the host looks.
 
+use crate::lone::{Lone, chunk_of};
 use crate::support::case::{Case, Failed, Figure};
-use crate::support::lone::{Lone, chunk_of};
 use cofferdam::{Codec, Context, Failure, Processor, StartContext};
 use cofferdam_pipeline_core::{WorkerEvent, entries};
 use serde::{Deserialize, Serialize};

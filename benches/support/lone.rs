@@ -1,6 +1,7 @@
 //! One worker through the executor alone: no supervisor, no store.
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
 
-use super::case::Failed;
+use crate::support::case::Failed;
 use cofferdam::{Codec, Processor, WorkerProgram};
 use cofferdam_isolation::{ChildExecutor, ChildSettings, Debugging};
 use cofferdam_pipeline_core::{

@@ -2,7 +2,6 @@
 #![allow(dead_code, unused_imports, reason = "each benchmark uses a part of it")]
 
 pub mod case;
-pub mod lone;
 pub mod options;
 pub mod report;
 pub mod rounds;
