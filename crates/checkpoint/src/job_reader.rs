@@ -7,6 +7,7 @@ use crate::journal::chain::Chain;
 use crate::journal::recovery::{Recovered, Scope, recover};
 use crate::limits::LOOKS_MAX;
 use crate::outcomes::{Outcomes, View};
+use crate::seeded::has_bug;
 use crate::{BlobRef, Blobs, Counts, JobSpec, JobState, KeyRef, Lookup, StoreError, blob};
 use cofferdam_pipeline_core::Fingerprint;
 use std::collections::HashMap;
@@ -25,16 +26,34 @@ pub struct JobReader {
 
 /// A frame that was not there yet when its place was read looks like damage once a later claim is seen that it is durable. It was
 /// whole before that claim was written, so it is intact when it is read again: damage is what is found twice in the same place.
-fn recover_beside_a_writer(disk: &dyn Disk, dir: &Path) -> Result<Recovered, StoreError> {
+fn recover_beside_a_writer(disk: &dyn Disk, dir: &Path, scope: Scope) -> Result<Recovered, StoreError> {
     let mut seen = None;
     for _ in 1..LOOKS_MAX {
-        match recover(disk, dir, Scope::Durable) {
+        match recover(disk, dir, scope) {
             Err(StoreError::Corrupt(damage)) if seen.as_ref() != Some(&damage) => seen = Some(damage),
             Err(error) if error.is_missing_file() => {}
             decided => return decided,
         }
     }
-    recover(disk, dir, Scope::Durable)
+    recover(disk, dir, scope)
+}
+
+/// A segment that replaces others counts as soon as it is whole, and says of nothing in it yet that it is durable. Until HEAD names it
+/// the others are there, and say of how much of them it was.
+fn recover_what_was_durable(disk: &dyn Disk, dir: &Path) -> Result<Recovered, StoreError> {
+    let mut recovered = recover_beside_a_writer(disk, dir, Scope::Durable)?;
+    for _ in 1..LOOKS_MAX {
+        let Some(seq) = recovered.void_segment() else { break };
+        if has_bug("a reader takes a segment that nothing says is durable for the journal") {
+            break;
+        }
+        recovered = match recover_beside_a_writer(disk, dir, Scope::DurableBefore(seq)) {
+            Ok(before) => before,
+            // HEAD names it by now, unless somebody put an older HEAD back.
+            Err(_) => recover_beside_a_writer(disk, dir, Scope::Durable)?,
+        };
+    }
+    Ok(recovered)
 }
 
 /// A journal as it was when a reader opened it.
@@ -47,7 +66,7 @@ struct Frozen {
 
 impl JobReader {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
-        let Recovered { index, chain, content, files, .. } = recover_beside_a_writer(disk.as_ref(), dir)?;
+        let Recovered { index, chain, content, files, .. } = recover_what_was_durable(disk.as_ref(), dir)?;
         let (description, state) = (content.description, content.head.state);
         Ok(Self {
             disk,

@@ -3,33 +3,58 @@
 
 mod support;
 
-use cofferdam_checkpoint::{Batch, Disk, DiskFile, FileSystemKind, JobStore, OpenMode, Store, StoreOptions};
+use cofferdam_checkpoint::{Batch, Disk, DiskFile, FileSystemKind, JobState, OpenMode, Store, StoreOptions};
 use cofferdam_pipeline_core::Keying;
-use cofferdam_testkit::SimDisk;
+use cofferdam_testkit::{HookedDisk, Moment, SimDisk};
 use std::ffi::OsString;
-use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use support::{JOB, entries, open_store, spec};
+use std::sync::{Arc, Mutex};
+use std::{fmt, io};
+use support::{JOB, Model, entries, open_store, options, spec};
 
-/// A job whose owner commits whenever somebody else reads.
-#[derive(Clone, Debug)]
-struct Intruded {
+/// A disk of a reader, on which somebody else does something whenever it was read from, or is listed.
+#[derive(Clone)]
+struct Intruded(Arc<Inner>);
+
+struct Inner {
     disk: SimDisk,
-    job: Arc<JobStore>,
-    next: Arc<AtomicU64>,
+    reads: AtomicU64,
+    /// Is told how many reads there were before.
+    intrude: Box<dyn Fn(u64) + Send + Sync>,
     /// Until then nobody intrudes, and a store can be opened.
-    is_armed: Arc<AtomicBool>,
+    is_armed: AtomicBool,
+}
+
+impl fmt::Debug for Intruded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intruded").field("reads", &self.0.reads).finish_non_exhaustive()
+    }
 }
 
 impl Intruded {
-    fn commit(&self) {
-        if !self.is_armed.load(Ordering::Relaxed) {
-            return;
+    fn new(disk: SimDisk, intrude: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        let (reads, is_armed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Inner { disk, reads, intrude: Box::new(intrude), is_armed }))
+    }
+
+    fn store(&self) -> Store {
+        let options = StoreOptions { disk: Arc::new(self.clone()), ..StoreOptions::default() };
+        Store::open(Path::new("store"), options).unwrap()
+    }
+
+    fn arm(&self) {
+        self.0.is_armed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_armed(&self) -> bool {
+        self.0.is_armed.load(Ordering::Relaxed)
+    }
+
+    fn intrude(&self) {
+        if self.is_armed() {
+            (self.0.intrude)(self.0.reads.fetch_add(1, Ordering::Relaxed));
         }
-        let ordinal = self.next.fetch_add(1, Ordering::Relaxed);
-        self.job.commit(Batch::completed_dense(ordinal, 1, 1, &entries(&[b"output"])).unwrap()).unwrap();
     }
 }
 
@@ -39,8 +64,7 @@ struct IntrudedFile(Box<dyn DiskFile>, Intruded);
 impl DiskFile for IntrudedFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let read = self.0.read_at(buf, offset);
-        self.1.commit();
-        self.1.commit();
+        self.1.intrude();
         read
     }
     fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
@@ -59,18 +83,19 @@ impl DiskFile for IntrudedFile {
 
 impl Disk for Intruded {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        assert!(!self.is_armed.load(Ordering::Relaxed), "a reader makes no directories");
-        self.disk.create_dir(path)
+        assert!(!self.is_armed(), "a reader makes no directories");
+        self.0.disk.create_dir(path)
     }
     fn read_dir(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        self.disk.read_dir(path)
+        self.intrude();
+        self.0.disk.read_dir(path)
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
-        if !self.is_armed.load(Ordering::Relaxed) {
-            return self.disk.open(path, mode);
+        if !self.is_armed() {
+            return self.0.disk.open(path, mode);
         }
         assert_eq!(mode, OpenMode::Read);
-        Ok(Box::new(IntrudedFile(self.disk.open(path, mode)?, self.clone())))
+        Ok(Box::new(IntrudedFile(self.0.disk.open(path, mode)?, self.clone())))
     }
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
         panic!("a reader does not rename")
@@ -82,39 +107,126 @@ impl Disk for Intruded {
         panic!("a reader does not remove")
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        assert!(!self.is_armed.load(Ordering::Relaxed), "a reader does not sync");
-        self.disk.sync_dir(path)
+        assert!(!self.is_armed(), "a reader does not sync");
+        self.0.disk.sync_dir(path)
     }
     fn kind(&self, path: &Path) -> FileSystemKind {
-        self.disk.kind(path)
+        self.0.disk.kind(path)
     }
+}
+
+/// A job whose owner commits twice whenever somebody reads, and how many commits that were.
+fn busy_job() -> (Intruded, Arc<AtomicU64>) {
+    let disk = SimDisk::new();
+    let job = open_store(&disk).unwrap().create_job(JOB, &spec(Keying::Dense)).unwrap();
+    let commits = Arc::new(AtomicU64::new(0));
+    let counted = commits.clone();
+    let commit = move || {
+        let ordinal = counted.fetch_add(1, Ordering::Relaxed);
+        job.commit(Batch::completed_dense(ordinal, 1, 1, &entries(&[b"output"])).unwrap()).unwrap();
+    };
+    commit();
+    let intrude = move |_| {
+        commit();
+        commit();
+    };
+    (Intruded::new(disk, intrude), commits)
 }
 
 #[test]
 fn commits_between_any_two_reads_of_a_verification_are_no_damage_and_it_changes_nothing() {
-    let disk = SimDisk::new();
-    let job = Arc::new(open_store(&disk).unwrap().create_job(JOB, &spec(Keying::Dense)).unwrap());
-    let intruded = Intruded { disk, job, next: Arc::default(), is_armed: Arc::new(true.into()) };
-    intruded.commit();
+    let (disk, commits) = busy_job();
+    disk.arm();
 
-    let reports = Store::verify(&intruded, Path::new("store")).unwrap();
+    let reports = Store::verify(&disk, Path::new("store")).unwrap();
 
     assert!(reports[0].is_intact(), "{reports:?}");
-    assert!(reports[0].outcomes > 0 && intruded.next.load(Ordering::Relaxed) > 10);
+    assert!(reports[0].outcomes > 0 && commits.load(Ordering::Relaxed) > 10);
 }
 
 #[test]
 fn commits_between_any_two_reads_of_an_opening_for_reading_are_no_damage() {
-    let disk = SimDisk::new();
-    let job = Arc::new(open_store(&disk).unwrap().create_job(JOB, &spec(Keying::Dense)).unwrap());
-    let is_armed: Arc<AtomicBool> = Arc::default();
-    let intruded = Intruded { disk, job, next: Arc::default(), is_armed: is_armed.clone() };
-    let options = StoreOptions { disk: Arc::new(intruded.clone()), ..StoreOptions::default() };
-    let store = Store::open(Path::new("store"), options).unwrap();
-    is_armed.store(true, Ordering::Relaxed);
-    intruded.commit();
+    let (disk, commits) = busy_job();
+    let store = disk.store();
+    disk.arm();
 
     let read = store.read_job(JOB).unwrap();
 
-    assert!(read.counts().completed > 0 && intruded.next.load(Ordering::Relaxed) > 4);
+    assert!(read.counts().completed > 0 && commits.load(Ordering::Relaxed) > 4);
+}
+
+/// A job that was closed.
+fn ten_outcomes() -> SimDisk {
+    let disk = SimDisk::new();
+    let job = open_store(&disk).unwrap().create_job(JOB, &spec(Keying::Dense)).unwrap();
+    let mut model = Model::default();
+    model.commit_run(&job, 0, 5).unwrap();
+    model.commit_run(&job, 5, 5).unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+    disk.after_process_end()
+}
+
+fn outcomes_in(store: &Store) -> usize {
+    store.read_job(JOB).unwrap().outcomes(0).map(Result::unwrap).count()
+}
+
+/// The journal as it is found if its host dies at each of the calls of an opening.
+fn deaths_while_opening(disk: &SimDisk) -> Vec<SimDisk> {
+    let mut images = Vec::new();
+    loop {
+        let opened = disk.after_process_end();
+        let image = Arc::new(Mutex::new(None));
+        let (found, from) = (image.clone(), opened.clone());
+        let hook = move || *found.lock().unwrap() = Some(from.after_process_end());
+        let hooked = HookedDisk::new(opened.shared(), images.len() as u64, Moment::Within, hook);
+        let options = StoreOptions { disk: Arc::new(hooked), ..options(&opened) };
+        let job = Store::open(Path::new("store"), options).unwrap().open_job(JOB).unwrap();
+        let Some(image) = image.lock().unwrap().take() else { return images };
+        drop(job);
+        images.push(image);
+    }
+}
+
+/// The new segment takes in the one before it, which is removed once HEAD names the new one.
+#[test]
+fn what_was_known_to_be_durable_is_read_whenever_hosts_die_while_they_open_the_job() {
+    let disk = SimDisk::new();
+    let job = open_store(&disk).unwrap().create_job(JOB, &spec(Keying::Dense)).unwrap();
+    let mut model = Model::default();
+    model.commit_run(&job, 0, 5).unwrap();
+    model.commit_run(&job, 5, 5).unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+    let read = |disk: &SimDisk| {
+        open_store(disk).unwrap().read_job(JOB).unwrap().outcomes(0).map(Result::unwrap).count()
+    };
+    let disk = disk.after_process_end();
+    assert_eq!(read(&disk), 10);
+
+    for (first, disk) in deaths_while_opening(&disk).iter().enumerate() {
+        assert_eq!(read(disk), 10, "died at {first}");
+        for (second, disk) in deaths_while_opening(disk).iter().enumerate() {
+            assert_eq!(read(disk), 10, "died at {first}, then at {second}");
+        }
+    }
+}
+
+/// What was read before may be of a journal that is replaced since, and removed.
+#[test]
+fn what_was_known_to_be_durable_is_read_when_the_job_is_opened_between_any_two_reads() {
+    for at in 0.. {
+        let disk = ten_outcomes();
+        let owned = disk.clone();
+        let intruded = Intruded::new(disk, move |read| {
+            if read == at {
+                drop(open_store(&owned).unwrap().open_job(JOB).unwrap());
+            }
+        });
+        let store = intruded.store();
+        intruded.arm();
+        assert_eq!(outcomes_in(&store), 10, "opened at read {at}");
+        if intruded.0.reads.load(Ordering::Relaxed) < at {
+            assert!(at > 8, "{at} reads");
+            break;
+        }
+    }
 }

@@ -54,6 +54,18 @@ pub(crate) enum Scope {
     Accepted,
     /// Those that are known to be durable: the caller only reads, perhaps beside a writer.
     Durable,
+    /// The same of the journal as it was before the segment of this number was begun.
+    DurableBefore(u64),
+}
+
+impl Scope {
+    /// Segments from this number on are not looked at.
+    fn end(self) -> u64 {
+        match self {
+            Self::Accepted | Self::Durable => u64::MAX,
+            Self::DurableBefore(seq) => seq,
+        }
+    }
 }
 
 /// A place between two frames.
@@ -98,7 +110,7 @@ fn read(disk: &dyn Disk, dir: &Path, scope: Scope, keys: Keys) -> Result<Recover
         return Err(StoreError::NewerVersion { path: dir.join(head_file::NAME), found: unknown, known: 0 });
     }
     let mut report = RecoveryReport::default();
-    let segments = load_segments(disk, dir, &content.head, &mut report)?;
+    let segments = load_segments(disk, dir, &content.head, scope.end(), &mut report)?;
     let path = order(&segments, &content, dir, &mut report)?;
     let mut chain = Chain::default();
     path.iter().for_each(|(_, header)| chain.push(header));
@@ -259,6 +271,13 @@ impl Recovered {
         }
     }
 
+    /// The last segment, when nothing says that it ever reached the disk: it is being made, or its maker died. What it replaces is
+    /// removed once HEAD names it.
+    pub(crate) fn void_segment(&self) -> Option<u64> {
+        let last = self.chain.links.last()?.seq;
+        (self.chain.durable_end == FRAMES_START && self.content.head.seq < last).then_some(last)
+    }
+
     /// Reads the last segment to its end and judges that; how far it is durable, and how far it counts.
     fn end_with(
         &mut self,
@@ -290,7 +309,7 @@ impl Recovered {
             }
         }
         self.judge(found, &reader, (head_claim, scope), place)?;
-        if scope == Scope::Durable {
+        if scope != Scope::Accepted {
             self.apply_durable(found, header, start, durable.end)?;
         }
         self.chain.durable_end = durable.end;
@@ -317,7 +336,7 @@ impl Recovered {
         if head_claim.max(rest.claimed_end) > place.end {
             // Somebody writes meanwhile: a frame was whole before the claim that it is durable was written, so it is there
             // when its place is read again. What came since the first look is not part of this reading.
-            if scope == Scope::Durable && reader.again_from(place.end)?.next_frame()?.is_some() {
+            if scope != Scope::Accepted && reader.again_from(place.end)?.next_frame()?.is_some() {
                 return Ok(());
             }
             return Err(StoreError::corrupt(&found.path, place.end, DamageKind::Frame, place.next_lsn));

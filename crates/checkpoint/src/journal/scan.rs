@@ -24,16 +24,18 @@ pub(crate) struct Found {
     pub(crate) header: Result<SegmentHeader, HeaderFault>,
 }
 
-/// Opens every segment of the job and reads its header.
+/// Opens every segment of the job whose number is below `end`, and reads its header.
 pub(crate) fn load_segments(
     disk: &dyn Disk,
     dir: &Path,
     head: &Head,
+    end: u64,
     report: &mut RecoveryReport,
 ) -> Result<BTreeMap<u64, Found>, StoreError> {
     let names = disk.read_dir(dir).map_err(|error| StoreError::io("list", dir, error))?;
     let mut segments = BTreeMap::new();
-    for seq in names.iter().filter_map(|name| parse_file_name(name.to_str()?)) {
+    let seqs = names.iter().filter_map(|name| parse_file_name(name.to_str()?));
+    for seq in seqs.filter(|seq| *seq < end) {
         let found = load(disk, dir, seq, report)?;
         match found.header {
             Err(HeaderFault::Newer(version)) => {
