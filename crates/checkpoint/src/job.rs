@@ -376,7 +376,8 @@ impl JobStore {
     }
 
     /// Goes on after a failure: reads the journal again and continues in a new segment. Nothing was lost that was
-    /// acknowledged; submit again what comes after [`Reopened::durable_through`]. Without a failure it changes nothing.
+    /// acknowledged; submit again what comes after [`Reopened::durable_through`]. Without a failure it changes nothing. Waits for a
+    /// commit that another thread is writing.
     ///
     /// # Errors
     /// Those of opening, and [`StoreError::Removed`]; the handle then stays as it was, and this may be called again.
@@ -394,6 +395,7 @@ impl JobStore {
             thread.join().expect("the writer turns errors into values");
         }
         let journal = &self.journal;
+        journal.wait_for_leader();
         journal.join_snapshot();
         let _turn = lock(&journal.compaction.turn);
         let recovered = recover_ours(journal, &mut lock(&self.lock))?;
@@ -449,6 +451,7 @@ impl JobStore {
         if let Some(thread) = lock(&self.writer).take() {
             thread.join().expect("the writer turns errors into values");
         }
+        self.journal.wait_for_leader();
         self.journal.join_snapshot();
         drop(lock(&self.lock).take());
     }

@@ -4,11 +4,11 @@
 mod support;
 
 use cofferdam_checkpoint::{
-    Batch, CommitEvent, FillAhead, JobState, JobStore, KeyRef, Lookup, OutcomeBody, Store, StoreError,
+    Batch, CommitEvent, FillAhead, JobState, JobStore, KeyRef, Lookup, Note, OutcomeBody, Store, StoreError,
     StoreOptions,
 };
 use cofferdam_pipeline_core::{Fingerprint, Key, Keying};
-use cofferdam_testkit::{PacedDisk, SimDisk, Step};
+use cofferdam_testkit::{Fault, FaultPlan, PacedDisk, SimDisk, Step};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -62,6 +62,10 @@ fn threads_that_commit_and_submit_get_every_outcome_once_and_in_order_of_their_l
     }
 }
 
+fn commit(job: &JobStore, ordinal: u64) -> Result<u64, StoreError> {
+    job.commit(Batch::completed_dense(ordinal, 1, 1, &entries(&[b"x"])).unwrap())
+}
+
 /// A disk on which each sync of a segment waits until it is let go, while the gate is closed.
 #[derive(Clone)]
 struct Gate {
@@ -79,7 +83,7 @@ impl Gate {
         let disk = PacedDisk::new(disk.shared(), move |_, step| {
             if step == Step::Sync && is_closed_now.load(Ordering::SeqCst) {
                 arrive.send(()).unwrap();
-                is_let_go.lock().unwrap().recv().unwrap();
+                is_let_go.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
             }
         });
         (Self { is_closed, arrived: Arc::new(Mutex::new(arrived)), let_go }, disk)
@@ -88,13 +92,20 @@ impl Gate {
     fn wait_for_sync(&self) {
         self.arrived.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
     }
+
+    fn syncs_within(&self, time: Duration) -> bool {
+        self.arrived.lock().unwrap().recv_timeout(time).is_ok()
+    }
+
+    /// The first that waits goes on; nobody waits after that.
+    fn open(&self) {
+        self.is_closed.store(false, Ordering::SeqCst);
+        self.let_go.send(()).unwrap();
+    }
 }
 
 #[test]
 fn whoever_leaves_after_a_group_leaves_nobody_waiting() {
-    let commit = |job: &JobStore, ordinal| {
-        job.commit(Batch::completed_dense(ordinal, 1, 1, &entries(&[b"x"])).unwrap()).unwrap();
-    };
     let until_submitted = |job: &JobStore, ordinal| {
         while job.lookup(KeyRef::Ordinal(ordinal), None) == Lookup::New {
             std::thread::yield_now();
@@ -114,7 +125,7 @@ fn whoever_leaves_after_a_group_leaves_nobody_waiting() {
             let commits = |ordinals: &'static [u64]| {
                 let (job, ended) = (&job, ended.clone());
                 scope.spawn(move || {
-                    ordinals.iter().for_each(|ordinal| commit(job, *ordinal));
+                    ordinals.iter().for_each(|ordinal| assert!(commit(job, *ordinal).is_ok()));
                     ended.send(()).unwrap();
                 });
             };
@@ -128,14 +139,82 @@ fn whoever_leaves_after_a_group_leaves_nobody_waiting() {
             until_submitted(&job, 2);
             commits(&[4]);
             until_submitted(&job, 4);
-            gate.is_closed.store(false, Ordering::SeqCst);
-            gate.let_go.send(()).unwrap();
+            gate.open();
 
             let all = (0..3).all(|_| has_ended.recv_timeout(Duration::from_secs(10)).is_ok());
             job.flush();
             assert!(all, "every commit ends by itself");
         });
     }
+}
+
+/// A job on a disk whose gate is open, with much in its segment that the next one leaves out.
+fn gated_job() -> (SimDisk, Gate, JobStore) {
+    let sim = SimDisk::new();
+    let (gate, disk) = Gate::new(&sim);
+    let options = StoreOptions { disk: Arc::new(disk), fill_ahead: FillAhead::Off, ..options(&sim) };
+    let store = Store::open(std::path::Path::new("store"), options).unwrap();
+    let job = store.create_job(JOB, &spec(Keying::Dense)).unwrap();
+    for crashes in 0..100 {
+        job.note(KeyRef::Ordinal(7), Note { crashes, ..Note::default() }).unwrap();
+    }
+    (sim, gate, job)
+}
+
+fn fail_next_call(disk: &SimDisk) {
+    disk.set_fault(Some(FaultPlan { at: disk.calls(), for_ever: false, fault: Fault::Eio }));
+}
+
+/// Outcomes that were acknowledged are there for the next owner.
+fn assert_continues_with(disk: &SimDisk, outcomes: usize) {
+    let disk = disk.after_process_end();
+    assert_eq!(
+        open_store(&disk).unwrap().open_job(JOB).unwrap().outcomes(0).map(Result::unwrap).count(),
+        outcomes
+    );
+}
+
+/// Long enough for whoever does not wait for somebody else to get as far as the disk.
+const MOMENT: Duration = Duration::from_millis(200);
+
+#[test]
+fn a_job_that_failed_is_opened_again_only_after_whoever_was_writing() {
+    let (sim, gate, job) = gated_job();
+    std::thread::scope(|scope| {
+        gate.is_closed.store(true, Ordering::SeqCst);
+        let commits = scope.spawn(|| commit(&job, 0));
+        gate.wait_for_sync();
+        fail_next_call(&sim);
+        job.note(KeyRef::Ordinal(9), Note::default()).unwrap_err();
+        let reopens = scope.spawn(|| job.reopen());
+        assert!(!gate.syncs_within(MOMENT), "the journal is continued while a group is written");
+        gate.open();
+        assert_eq!(commits.join().unwrap().unwrap(), 1);
+        assert_eq!(reopens.join().unwrap().unwrap().durable_through, 1);
+    });
+    commit(&job, 1).unwrap();
+    job.finish(JobState::Interrupted).unwrap();
+    assert_continues_with(&sim, 2);
+}
+
+#[test]
+fn a_job_that_failed_is_given_up_only_after_whoever_was_writing() {
+    let (sim, gate, job) = gated_job();
+    std::thread::scope(|scope| {
+        gate.is_closed.store(true, Ordering::SeqCst);
+        let commits = scope.spawn(|| commit(&job, 0));
+        gate.wait_for_sync();
+        fail_next_call(&sim);
+        job.note(KeyRef::Ordinal(9), Note::default()).unwrap_err();
+        let (ended, has_ended) = mpsc::channel();
+        let (job, ends) = (&job, ended);
+        scope.spawn(move || ends.send(job.finish(JobState::Interrupted)).unwrap());
+        assert!(has_ended.recv_timeout(MOMENT).is_err(), "the lock is released while a group is written");
+        gate.open();
+        commits.join().unwrap().unwrap();
+        has_ended.recv_timeout(Duration::from_secs(60)).unwrap().unwrap_err();
+    });
+    assert_continues_with(&sim, 1);
 }
 
 #[test]

@@ -148,6 +148,14 @@ impl Journal {
         }
     }
 
+    /// Waits for a caller who was leading when this failed or was closed; nobody begins to after that.
+    pub(crate) fn wait_for_leader(&self) {
+        let mut state = lock(&self.state);
+        while state.is_led && !has_bug("a job goes on beside whoever leads") {
+            state = self.done.wait(state);
+        }
+    }
+
     /// Makes everyone who waits, or comes later, learn of an error.
     pub(crate) fn fail(&self, error: StoreError) {
         let event = lock(&self.state).fail(error);
