@@ -3,7 +3,7 @@
 use crate::feeder::Feed;
 use crate::shared::Shared;
 use crate::workspace::Lent;
-use cofferdam_ipc::{Codec, CodecError, Crc32c};
+use cofferdam_ipc::{Checksum, Codec, CodecError};
 use cofferdam_pipeline_core::{Event, EventKind, SourceError, StagedItem};
 use serde::Serialize;
 use std::fs::{self, File};
@@ -114,7 +114,7 @@ impl Stager {
         }
         rest.map_err(|error: CodecError| NotStaged::Failed(SourceError::new(error)))?;
         let Checked { len, crc, .. } = checked;
-        Ok(Some(StagedItem { path, len, crc32c: crc.value(), keeper: Box::new(keeper) }))
+        Ok(Some(StagedItem { path, len, crc32: crc.value(), keeper: Box::new(keeper) }))
     }
 
     /// The thread is there from the first large item on, and ends with the last.
@@ -166,13 +166,13 @@ fn remove(path: &Path, going: &AtomicUsize) {
 struct Checked {
     file: File,
     len: u64,
-    crc: Crc32c,
+    crc: Checksum,
     error: Option<io::Error>,
 }
 
 impl Checked {
     fn new(file: File) -> Self {
-        Self { file, len: 0, crc: Crc32c::new(), error: None }
+        Self { file, len: 0, crc: Checksum::crc32(), error: None }
     }
 }
 

@@ -70,13 +70,13 @@ impl Inputs {
     fn write(&mut self) -> Result<StagedItem, Failed> {
         self.files += 1;
         let path = self.dir.path().join(self.files.to_string());
-        let (mut file, mut crc) = (File::create_new(&path)?, Digest::new(CrcAlgorithm::Crc32Iscsi));
+        let (mut file, mut crc) = (File::create_new(&path)?, Digest::new(CrcAlgorithm::Crc32IsoHdlc));
         for bytes in self.encoded.chunks(WRITE_BYTES) {
             file.write_all(bytes)?;
             crc.update(bytes);
         }
         let keeper = Box::new(Remove(path.clone()));
-        Ok(StagedItem { path, len: self.encoded.len() as u64, crc32c: crc.finalize() as u32, keeper })
+        Ok(StagedItem { path, len: self.encoded.len() as u64, crc32: crc.finalize() as u32, keeper })
     }
 
     fn one(&mut self) -> Result<(), Failed> {

@@ -29,10 +29,11 @@ import sys
 import threading
 import time
 import traceback
+import zlib
 
 from flight_recorder import PHASE_PANICKED, PHASE_READY, PHASE_STARTING, PHASE_STOPPING, Recorder
 from output_files import ItemFiles, OutputLost
-from wire import Channel, HostLost, Violation, crc32c, entries, push_entry
+from wire import Channel, HostLost, Violation, entries, push_entry
 
 ROLE_VAR, HOST_PID_VAR, TOKEN_VAR = "COFFERDAM_WORKER", "COFFERDAM_HOST_PID", "COFFERDAM_TOKEN"
 WAIT_VAR = "COFFERDAM_WAIT"
@@ -45,7 +46,6 @@ FAILURE_MESSAGE_MAX = 8192
 SAVED_STATE_MAX = 1 << 20
 GIVE_MAX_S = 60
 BATCH_BYTES = 64 << 10
-STAGED_CHECKED_MAX = 16 << 20  # a second or two: a checksum in Python is slow
 PAUSE_POLL_S = 0.01
 STATE_EVERY_S = 0.1
 
@@ -140,7 +140,7 @@ class Staged:
     """An item in a file of the host's: too large for a frame."""
 
     def __init__(self, message):
-        self.path, self.length, self.crc = os.fsdecode(bytes(message["path"])), message["len"], message["crc32c"]
+        self.path, self.length, self.crc = os.fsdecode(bytes(message["path"])), message["len"], message["crc32"]
 
     def read(self):
         try:
@@ -148,7 +148,7 @@ class Staged:
                 data = file.read(self.length + 1)
         except OSError as error:
             raise Failure(f"the file with the item cannot be read: {error}", kind=1) from None
-        if len(data) != self.length or (self.length <= STAGED_CHECKED_MAX and crc32c(data) != self.crc):
+        if len(data) != self.length or zlib.crc32(data) != self.crc:
             raise Failure("the file with the item is not as its host wrote it", kind=1)
         return data
 

@@ -1,21 +1,25 @@
-//! CRC-32C (Castagnoli), the one checksum of the wire.
+//! The checksums of what host and worker exchange: CRC-32C (Castagnoli) for frames, CRC-32 for files.
 
 use crc_fast::{CrcAlgorithm, Digest};
 
-/// The checksum of `bytes`.
+/// The CRC-32C of `bytes`.
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 
 /// A checksum over bytes that arrive in pieces.
 #[derive(Clone, Debug)]
-pub struct Crc32c(Digest);
+pub struct Checksum(Digest);
 
-impl Crc32c {
-    /// Of nothing so far.
-    #[must_use]
-    pub fn new() -> Self {
+impl Checksum {
+    pub(crate) fn crc32c() -> Self {
         Self(Digest::new(CrcAlgorithm::Crc32Iscsi))
+    }
+
+    /// CRC-32 as zlib, gzip and PNG have it, of nothing so far. Every language has it in its standard library, and files are long.
+    #[must_use]
+    pub fn crc32() -> Self {
+        Self(Digest::new(CrcAlgorithm::Crc32IsoHdlc))
     }
 
     /// Goes on with these.
@@ -27,11 +31,5 @@ impl Crc32c {
     #[must_use]
     pub fn value(&self) -> u32 {
         self.0.finalize() as u32
-    }
-}
-
-impl Default for Crc32c {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -23,7 +23,7 @@ mod sender;
 mod stream;
 mod sys;
 
-pub use checksum::Crc32c;
+pub use checksum::Checksum;
 pub use codec::{Codec, CodecError, CodecSet, DECODE_BYTES_MAX};
 pub use decoder::{Decoded, decode_frame};
 pub use frame::{FrameError, FrameHeader, FrameLimits, FrameTooLarge};

@@ -1,6 +1,6 @@
 //! Frames out of a stream.
 
-use crate::checksum::Crc32c;
+use crate::checksum::Checksum;
 use crate::frame::{FrameError, FrameHeader, FrameLimits, HEADER_LEN};
 use crate::{Codec, CodecError, ReadHalf};
 use serde::de::DeserializeOwned;
@@ -32,7 +32,7 @@ pub struct FrameReceiver {
 #[derive(Debug)]
 struct Incoming {
     header: FrameHeader,
-    crc: Crc32c,
+    crc: Checksum,
     bytes: Vec<u8>,
 }
 
@@ -176,7 +176,7 @@ impl FrameReceiver {
     fn begin_payload(&mut self, header: FrameHeader, mut bytes: Vec<u8>) -> Result<Incoming, RecvError> {
         let payload_len = header.payload_len as usize;
         let ahead = self.ahead.start..self.ahead.end.min(self.ahead.start + payload_len);
-        let mut crc = Crc32c::new();
+        let mut crc = Checksum::crc32c();
         crc.update(&self.buf[self.message.start..ahead.end]);
         bytes.clear();
         // The length is within the limits, and memory that the peer never fills is never touched.

@@ -1,6 +1,6 @@
 //! Frames into a stream.
 
-use crate::checksum::{Crc32c, crc32c};
+use crate::checksum::{Checksum, crc32c};
 use crate::frame::{FrameHeader, FrameLimits, FrameTooLarge};
 use crate::{Codec, CodecError, WriteHalf};
 use serde::Serialize;
@@ -115,7 +115,7 @@ pub(crate) fn body_crc(message: &[u8], payload: &[u8]) -> u32 {
     if payload.is_empty() {
         return crc32c(message);
     }
-    let mut crc = Crc32c::new();
+    let mut crc = Checksum::crc32c();
     crc.update(message);
     crc.update(payload);
     crc.value()

@@ -108,8 +108,8 @@ pub struct AssignStaged {
     pub path: Vec<u8>,
     /// The file's length in bytes.
     pub len: u64,
-    /// CRC-32C of its bytes.
-    pub crc32c: u32,
+    /// CRC-32 of its content: that of zlib, gzip and PNG.
+    pub crc32: u32,
 }
 
 /// Host to worker: give back what has not started; [`Returned`] answers.

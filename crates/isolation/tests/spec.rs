@@ -109,8 +109,8 @@ fn every_message_has_the_bytes_of_the_spec() {
     });
     assert_example(&Assign { lease: 300, attempt: 1, count: 20, step: 0, has_state: false });
     let path = b"/i/7".to_vec();
-    let (len, crc32c) = (209_715_206, 0xE306_9283);
-    assert_example(&AssignStaged { lease: 300, attempt: 2, step: 0, has_state: true, path, len, crc32c });
+    let (len, crc32) = (209_715_206, 0xE306_9283);
+    assert_example(&AssignStaged { lease: 300, attempt: 2, step: 0, has_state: true, path, len, crc32 });
     assert_example(&SaveState { lease: 300, offset: 4 });
     assert_example(&TakeBack { lease: 300 });
     assert_example(&Stop {});

@@ -10,8 +10,8 @@ pub struct StagedItem {
     pub path: PathBuf,
     /// Its length in bytes.
     pub len: u64,
-    /// CRC-32C of its bytes.
-    pub crc32c: u32,
+    /// CRC-32 of its bytes: that of zlib, gzip and PNG.
+    pub crc32: u32,
     /// Removes the file when it is dropped.
     pub keeper: Box<dyn Any + Send + Sync>,
 }

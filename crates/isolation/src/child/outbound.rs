@@ -116,7 +116,7 @@ fn assign_staged(assignment: &Assignment, staged: &StagedItem) -> protocol::Assi
         has_state: assignment.saved_state.is_some(),
         path: files::path_to_bytes(&staged.path),
         len: staged.len,
-        crc32c: staged.crc32c,
+        crc32: staged.crc32,
     }
 }
 

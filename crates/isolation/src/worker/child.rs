@@ -277,13 +277,13 @@ fn lease(assign: Assign, payload: Buffer) -> Lease {
 }
 
 fn lease_of_staged(assign: AssignStaged, payload: Buffer) -> Lease {
-    let AssignStaged { lease, attempt, step: _, has_state, path, len, crc32c } = assign;
+    let AssignStaged { lease, attempt, step: _, has_state, path, len, crc32 } = assign;
     Lease {
         id: LeaseId(lease),
         attempt,
         count: 1,
         items: Items::Received(payload),
-        staged: Some(StagedFile { path: files::path_from_bytes(&path), len, crc32c }),
+        staged: Some(StagedFile { path: files::path_from_bytes(&path), len, crc32 }),
         saved_state: if has_state { Saved::Received } else { Saved::Nothing },
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::protocol::{TakeFile, WantFile, WrittenFile};
 use crate::sys::files::path_from_bytes;
+use cofferdam_ipc::Checksum;
 use cofferdam_pipeline_core::{LeaseId, OUTPUT_FILES_MAX, OutputFile, OutputLost, OutputSink};
-use crc_fast::{CrcAlgorithm, Digest};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -204,12 +204,12 @@ impl ItemFiles {
 struct Writing {
     file: File,
     len: u64,
-    crc: Digest,
+    crc: Checksum,
 }
 
 impl Writing {
     fn to(file: File) -> Self {
-        Self { file, len: 0, crc: Digest::new(CrcAlgorithm::Crc32IsoHdlc) }
+        Self { file, len: 0, crc: Checksum::crc32() }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -220,7 +220,7 @@ impl Writing {
     }
 
     fn written(&self, number: u32) -> WrittenFile {
-        WrittenFile { number, len: self.len, crc32: self.crc.finalize() as u32 }
+        WrittenFile { number, len: self.len, crc32: self.crc.value() }
     }
 }
 

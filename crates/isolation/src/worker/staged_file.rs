@@ -1,6 +1,6 @@
 //! An item that came in a file, since it is too large for a frame and for the host's memory.
 
-use cofferdam_ipc::{Codec, Crc32c};
+use cofferdam_ipc::{Checksum, Codec};
 use cofferdam_pipeline_core::{Failure, StagedItem};
 use serde::de::DeserializeOwned;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ const READ_BYTES: usize = 256 << 10;
 pub(crate) struct StagedFile {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
-    pub(crate) crc32c: u32,
+    pub(crate) crc32: u32,
 }
 
 /// The file is not what the host wrote.
@@ -33,7 +33,7 @@ pub(crate) enum Damaged {
 
 impl StagedFile {
     pub(crate) fn of(staged: &StagedItem) -> Self {
-        Self { path: staged.path.clone(), len: staged.len, crc32c: staged.crc32c }
+        Self { path: staged.path.clone(), len: staged.len, crc32: staged.crc32 }
     }
 
     /// The item. Its encoding is never in memory as a whole: the file is read once to check it, and again, out of the cache, to decode it.
@@ -57,7 +57,7 @@ impl StagedFile {
             return Err(Damaged::Length { len: self.len, found: meta.len() });
         }
         let mut file = File::open(&self.path)?;
-        let (mut bytes, mut crc, mut found) = (vec![0; READ_BYTES], Crc32c::new(), 0);
+        let (mut bytes, mut crc, mut found) = (vec![0; READ_BYTES], Checksum::crc32(), 0);
         loop {
             match file.read(&mut bytes) {
                 Ok(0) => break,
@@ -72,7 +72,7 @@ impl StagedFile {
         if found != self.len {
             return Err(Damaged::Length { len: self.len, found });
         }
-        if crc.value() == self.crc32c { Ok(file) } else { Err(Damaged::Checksum) }
+        if crc.value() == self.crc32 { Ok(file) } else { Err(Damaged::Checksum) }
     }
 }
 

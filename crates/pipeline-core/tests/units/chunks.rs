@@ -142,7 +142,7 @@ fn splitting_off_the_first_entry_again_and_again_gives_what_the_walk_over_all_gi
 
 #[test]
 fn a_large_item_that_lies_elsewhere_is_a_chunk_whose_length_counts_and_whose_bytes_are_not_here() {
-    let item = StagedItem { path: "item".into(), len: 5 << 30, crc32c: 7, keeper: Box::new(()) };
+    let item = StagedItem { path: "item".into(), len: 5 << 30, crc32: 7, keeper: Box::new(()) };
     let mut identities = Identities::default();
     identities.push_ordinal(3);
     let chunk = Chunk::of_staged(ItemIndex(9), item, identities);

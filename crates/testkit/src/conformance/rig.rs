@@ -1,7 +1,7 @@
 //! An executor under test, and what it says.
 
 use super::{ConformantConfig, Deed, Place};
-use cofferdam_ipc::{Codec, Crc32c};
+use cofferdam_ipc::{Checksum, Codec};
 use cofferdam_isolation::Workspace;
 use cofferdam_pipeline_core::{
     Assignment, Chunk, ChunkBuilder, Executor, ExitReport, Failure, Identities, ItemIndex, LeaseId, OpenItem,
@@ -148,10 +148,10 @@ impl Rig {
         self.leases += 1;
         let (lease, path) = (LeaseId(self.leases), self.items.path().join(self.leases.to_string()));
         std::fs::write(&path, &encoded).expect("a file of a test");
-        let mut crc = Crc32c::new();
+        let mut crc = Checksum::crc32();
         crc.update(&encoded);
-        let (len, crc32c, keeper) = (encoded.len() as u64, crc.value(), Box::new(()));
-        let item = StagedItem { path: path.clone(), len, crc32c, keeper };
+        let (len, crc32, keeper) = (encoded.len() as u64, crc.value(), Box::new(()));
+        let item = StagedItem { path: path.clone(), len, crc32, keeper };
         let identities = Identities::Ordinals(vec![OrdinalRun { first: 0, count: 1 }]);
         let chunk = Arc::new(Chunk::of_staged(ItemIndex(0), item, identities));
         self.executor.assign(worker, Assignment { lease, attempt, chunk, range: 0..1, saved_state });
