@@ -178,6 +178,8 @@ impl Checked {
 
 impl Write for Checked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Not more than the processor's cache holds, where the checksum finds it.
+        let bytes = &bytes[..bytes.len().min(WRITE_BYTES)];
         match self.file.write(bytes) {
             Ok(written) => {
                 self.len += written as u64;

@@ -6,8 +6,9 @@ use crate::support::case::{Case, Failed, Figure};
 use crate::support::store::{complete, store};
 use cofferdam::{Codec, Context, Failure, Isolation, Job, Processor, StartContext};
 use cofferdam_pipeline_core::{Chunk, WorkerEvent};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_bytes::ByteBuf;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,7 +32,26 @@ impl Serialize for Payload {
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Arc::new(ByteBuf::deserialize(deserializer)?.into_vec())))
+        deserializer.deserialize_bytes(PayloadVisitor)
+    }
+}
+
+/// Copies lent bytes; `ByteBuf` asks the codec for its own, which sets them to zero first.
+struct PayloadVisitor;
+
+impl Visitor<'_> for PayloadVisitor {
+    type Value = Payload;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Payload, E> {
+        Ok(Payload(Arc::new(bytes.to_vec())))
+    }
+
+    fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Payload, E> {
+        Ok(Payload(Arc::new(bytes)))
     }
 }
 

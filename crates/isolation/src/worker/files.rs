@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Bytes that are written together; what is larger goes past the buffer.
 const BUFFER_BYTES: usize = 128 << 10;
 
+/// Bytes that one call of the system writes at most.
+const WRITE_BYTES: usize = 256 << 10;
+
 /// How long a host may take to give a file. It may be busy with other large outputs of this worker; a dead one ends the worker before.
 const GIVE_WALL_MAX: Duration = Duration::from_secs(60);
 
@@ -213,9 +216,12 @@ impl Writing {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.crc.update(bytes);
-        self.len += bytes.len() as u64;
+        // Not more at once than the processor's cache holds, where the checksum finds it.
+        for bytes in bytes.chunks(WRITE_BYTES) {
+            self.file.write_all(bytes)?;
+            self.crc.update(bytes);
+            self.len += bytes.len() as u64;
+        }
         Ok(())
     }
 
