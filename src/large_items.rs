@@ -3,11 +3,11 @@
 use crate::feeder::Feed;
 use crate::shared::Shared;
 use crate::workspace::Lent;
-use cofferdam_ipc::{Checksum, Codec, CodecError};
+use cofferdam_ipc::{CheckedFile, Codec, NotWritten};
 use cofferdam_pipeline_core::{Event, EventKind, SourceError, StagedItem};
 use serde::Serialize;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SendError, Sender, channel};
@@ -18,9 +18,6 @@ use std::time::Duration;
 /// The longest encoding that is held in memory and travels in a frame, where a saved state must fit in beside it. Files are faster than
 /// frames from somewhere below 16 MiB on (`cargo bench --bench payload`), and what is in memory is there once for each lease and chunk.
 pub(crate) const IN_MEMORY_BYTES_MAX: usize = 8 << 20;
-
-/// What is written at once.
-const WRITE_BYTES: usize = 256 << 10;
 
 /// Files that wait for their removal while another one is written.
 const GOING_MAX: usize = 4;
@@ -47,6 +44,15 @@ enum NotStaged {
     /// No room; later there may be some.
     Full(io::Error),
     Failed(SourceError),
+}
+
+impl From<NotWritten> for NotStaged {
+    fn from(error: NotWritten) -> Self {
+        match error {
+            NotWritten::Io(error) => error.into(),
+            NotWritten::Codec(error) => Self::Failed(SourceError::new(error)),
+        }
+    }
 }
 
 impl From<io::Error> for NotStaged {
@@ -94,27 +100,10 @@ impl Stager {
     fn write<T: Serialize>(&self, item: &T) -> Result<Option<StagedItem>, NotStaged> {
         let Some((file, path)) = self.lent.create_item_file()? else { return Ok(None) };
         let keeper = Keeper { path: path.clone(), to: self.remover(), going: self.going.clone() };
-        let mut to = BufWriter::with_capacity(WRITE_BYTES, Checked::new(file));
-        let written = self.codec.encode_to(item, &mut to);
-        let (checked, rest) = match written {
-            // What it could not write is the reason, not what the codec made of that.
-            Err(error) => (to.into_parts().0, Err(error)),
-            Ok(()) => match to.into_inner() {
-                Ok(checked) => (checked, Ok(())),
-                Err(error) => {
-                    let (error, to) = error.into_parts();
-                    let mut checked = to.into_parts().0;
-                    checked.error.get_or_insert(error);
-                    (checked, Ok(()))
-                }
-            },
-        };
-        if let Some(error) = checked.error {
-            return Err(error.into());
-        }
-        rest.map_err(|error: CodecError| NotStaged::Failed(SourceError::new(error)))?;
-        let Checked { len, crc, .. } = checked;
-        Ok(Some(StagedItem { path, len, crc32: crc.value(), keeper: Box::new(keeper) }))
+        let mut file = CheckedFile::new(file);
+        file.encode(self.codec, item)?;
+        let (len, crc32) = (file.len(), file.crc32());
+        Ok(Some(StagedItem { path, len, crc32, keeper: Box::new(keeper) }))
     }
 
     /// The thread is there from the first large item on, and ends with the last.
@@ -160,42 +149,4 @@ fn remove(path: &Path, going: &AtomicUsize) {
         Ok(()) | Err(_) => {}
     }
     going.fetch_sub(1, Ordering::AcqRel);
-}
-
-/// Counts and checksums what goes into a file, and keeps its first error.
-struct Checked {
-    file: File,
-    len: u64,
-    crc: Checksum,
-    error: Option<io::Error>,
-}
-
-impl Checked {
-    fn new(file: File) -> Self {
-        Self { file, len: 0, crc: Checksum::crc32(), error: None }
-    }
-}
-
-impl Write for Checked {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Not more than the processor's cache holds, where the checksum finds it.
-        let bytes = &bytes[..bytes.len().min(WRITE_BYTES)];
-        match self.file.write(bytes) {
-            Ok(written) => {
-                self.len += written as u64;
-                self.crc.update(&bytes[..written]);
-                Ok(written)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                let kind = error.kind();
-                self.error.get_or_insert(error);
-                Err(kind.into())
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
+mod checked_file;
 mod checksum;
 mod codec;
 mod deadline;
@@ -23,6 +24,7 @@ mod sender;
 mod stream;
 mod sys;
 
+pub use checked_file::{CheckedFile, NotWritten};
 pub use checksum::Checksum;
 pub use codec::{Codec, CodecError, CodecSet, DECODE_BYTES_MAX};
 pub use decoder::{Decoded, decode_frame};

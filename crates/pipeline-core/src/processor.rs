@@ -15,7 +15,7 @@ pub trait Processor: Sized + 'static {
     const VERSION: u32;
     /// What is processed. It crosses a process boundary by value (paths as bytes, not `PathBuf`).
     type Item: Serialize + DeserializeOwned + Send + 'static;
-    /// What comes out.
+    /// What comes out. A large one is encoded twice: to find that it is, and into its file.
     type Output: Serialize + DeserializeOwned + Send + 'static;
     /// What `start` needs; a part of the job's identity.
     type Config: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;

@@ -219,8 +219,7 @@ impl<'a, L: Link, P: AsyncProcessor> Crew<'a, L, P> {
             Context::new(&telemetry, attempt, session.settings.slot).with_saved_state(saved_state.as_deref());
         let value = processor.process(item, &cx).await?;
         let mut output = Vec::new();
-        session.encode_output(&value, P::NAME, &mut output)?;
-        let whole = session.place_output(&open.slot, P::NAME, &output)?;
+        let whole = session.place_output(&open.slot, &value, P::NAME, &mut output)?;
         Ok(Encoded { bytes: output, whole })
     }
 

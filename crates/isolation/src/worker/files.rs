@@ -2,8 +2,9 @@
 
 use crate::protocol::{TakeFile, WantFile, WrittenFile};
 use crate::sys::files::path_from_bytes;
-use cofferdam_ipc::Checksum;
+use cofferdam_ipc::{CheckedFile, Codec, NotWritten};
 use cofferdam_pipeline_core::{LeaseId, OUTPUT_FILES_MAX, OutputFile, OutputLost, OutputSink};
+use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,9 +14,6 @@ use std::time::Duration;
 
 /// Bytes that are written together; what is larger goes past the buffer.
 const BUFFER_BYTES: usize = 128 << 10;
-
-/// Bytes that one call of the system writes at most.
-const WRITE_BYTES: usize = 256 << 10;
 
 /// How long a host may take to give a file. It may be busy with other large outputs of this worker; a dead one ends the worker before.
 const GIVE_WALL_MAX: Duration = Duration::from_secs(60);
@@ -55,6 +53,12 @@ struct State {
 struct Given {
     number: u32,
     path: PathBuf,
+}
+
+impl Given {
+    fn holds(&self, file: &CheckedFile) -> WrittenFile {
+        WrittenFile { number: self.number, len: file.len(), crc32: file.crc32() }
+    }
 }
 
 /// A file that the host was asked for.
@@ -167,7 +171,7 @@ impl ItemFiles {
             Ok((given, file)) => Ok(Box::new(Sink {
                 item: self.clone(),
                 given: Some(given),
-                writing: Writing::to(file),
+                file: CheckedFile::new(file),
                 buffer: Vec::new(),
             })),
             Err(error) => {
@@ -178,11 +182,16 @@ impl ItemFiles {
     }
 
     /// Writes the item's output itself.
-    pub(crate) fn write_output(&self, files: &Files, ask: Ask<'_>, bytes: &[u8]) -> io::Result<WrittenFile> {
+    pub(crate) fn write_output<T: Serialize + ?Sized>(
+        &self,
+        files: &Files,
+        ask: Ask<'_>,
+        (codec, output): (Codec, &T),
+    ) -> Result<WrittenFile, NotWritten> {
         let (given, file) = self.open(files, ask)?;
-        let mut writing = Writing::to(file);
-        writing.write(bytes)?;
-        Ok(writing.written(given.number))
+        let mut file = CheckedFile::new(file);
+        file.encode(codec, output)?;
+        Ok(given.holds(&file))
     }
 
     fn open(&self, files: &Files, ask: Ask<'_>) -> io::Result<(Given, File)> {
@@ -202,40 +211,12 @@ impl ItemFiles {
     }
 }
 
-/// A file as it grows.
-#[derive(Debug)]
-struct Writing {
-    file: File,
-    len: u64,
-    crc: Checksum,
-}
-
-impl Writing {
-    fn to(file: File) -> Self {
-        Self { file, len: 0, crc: Checksum::crc32() }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // Not more at once than the processor's cache holds, where the checksum finds it.
-        for bytes in bytes.chunks(WRITE_BYTES) {
-            self.file.write_all(bytes)?;
-            self.crc.update(bytes);
-            self.len += bytes.len() as u64;
-        }
-        Ok(())
-    }
-
-    fn written(&self, number: u32) -> WrittenFile {
-        WrittenFile { number, len: self.len, crc32: self.crc.value() }
-    }
-}
-
 /// What a processor's writer writes to.
 struct Sink {
     item: Arc<ItemFiles>,
     /// `None` once the file is finished or has failed: then there is nothing to give back.
     given: Option<Given>,
-    writing: Writing,
+    file: CheckedFile,
     buffer: Vec<u8>,
 }
 
@@ -245,7 +226,7 @@ impl Sink {
         if self.given.is_none() {
             return Err(lost(io::Error::other("it failed before")));
         }
-        let put = self.writing.write(bytes);
+        let put = self.file.write_all(bytes);
         put.map_err(|error| {
             self.given = None;
             lost(error)
@@ -289,7 +270,7 @@ impl OutputSink for Sink {
         let Some(given) = self.given.take() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "this output is finished"));
         };
-        let written = self.writing.written(given.number);
+        let written = given.holds(&self.file);
         let index = u32::try_from(state.finished.len()).expect("a few files");
         state.finished.push(written);
         Ok(OutputFile { index, len: written.len })
@@ -303,7 +284,7 @@ impl Drop for Sink {
         let Some(given) = self.given.take().filter(|_| !state.has_ended) else { return };
         drop(state);
         // The disk has its room back at once, and the item's next file need not be asked for.
-        if self.writing.file.set_len(0).is_ok() {
+        if self.file.file().set_len(0).is_ok() {
             lock(&self.item.state).free.push(given);
         }
     }

@@ -4,7 +4,9 @@ use super::session::{ENTRY_LEN_MAX, Outgoing};
 use super::{Link, LinkLost, Session};
 use crate::protocol::{Completed, Replies, TakeFile, WantFile, WrittenFile};
 use crate::recorder::SlotRecorder;
+use cofferdam_ipc::{CodecError, NotWritten};
 use cofferdam_pipeline_core::{Failure, LeaseId, OutputLost, OutputSink, push_entry_len};
+use serde::Serialize;
 use std::io;
 
 /// What came of an item that does not travel with others.
@@ -26,31 +28,44 @@ impl<L: Link> Session<L> {
         self.files.of(lease, offset).begin(&self.files, &mut |wanted| self.want_file(wanted))
     }
 
-    /// Writes an encoded output that is too large for a frame into a file, while its item is open. What finds no room on the disk but in a
-    /// frame travels in one: the host knows what to do when its disk is full.
-    pub(super) fn place_output(
+    /// Encodes the output of an open item: into `output`, behind room for its length, or, if it is too large for a frame, into a file, and then it is
+    /// never in memory as a whole. What finds no room on the disk but in a frame travels in one: the host knows what to do when its disk is full.
+    pub(super) fn place_output<T: Serialize + ?Sized>(
         &self,
         slot: &SlotRecorder,
+        value: &T,
         name: &str,
-        output: &[u8],
+        output: &mut Vec<u8>,
     ) -> Result<Option<WrittenFile>, Failure> {
-        let bytes = &output[ENTRY_LEN_MAX..];
-        let (len, max) = (bytes.len(), self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX));
-        let files_above = self.settings.files_above;
-        if files_above > 0 && (len as u64 > files_above || len > max) {
-            let (lease, offset) = slot.open_item().expect("it is open until its result is known");
-            let mut ask = |wanted| self.want_file(wanted);
-            match self.files.of(lease, offset).write_output(&self.files, &mut ask, bytes) {
-                Ok(whole) => return Ok(Some(whole)),
-                Err(error) if len > max => return Err(OutputLost(error).into()),
-                Err(error) => tracing::debug!(%error, "a large output travels in a frame"),
+        let codec = self.settings.codec;
+        let max = self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX);
+        let files_above = usize::try_from(self.settings.files_above).unwrap_or(usize::MAX);
+        let mut encode = |max| {
+            output.resize(ENTRY_LEN_MAX, 0);
+            match codec.encode_within(value, output, max) {
+                Ok(()) => Ok(true),
+                Err(CodecError::TooLong { .. }) => Ok(false),
+                Err(error) => Err(no_encoding(name, &error)),
             }
+        };
+        if files_above == 0 {
+            let why = || format!("the output of {name} has more than {max} bytes, which is the limit");
+            return if encode(max)? { Ok(None) } else { Err(Failure::invalid_input(why())) };
         }
-        if len > max {
-            let why = format!("the output of {name} has {len} bytes, the limit is {max}");
-            return Err(Failure::invalid_input(why));
+        if encode(max.min(files_above))? {
+            return Ok(None);
         }
-        Ok(None)
+        let (lease, offset) = slot.open_item().expect("it is open until its result is known");
+        let mut ask = |wanted| self.want_file(wanted);
+        match self.files.of(lease, offset).write_output(&self.files, &mut ask, (codec, value)) {
+            Ok(whole) => Ok(Some(whole)),
+            Err(NotWritten::Codec(error)) => Err(no_encoding(name, &error)),
+            Err(NotWritten::Io(error)) if encode(max)? => {
+                tracing::debug!(%error, "a large output travels in a frame");
+                Ok(None)
+            }
+            Err(NotWritten::Io(error)) => Err(OutputLost(error).into()),
+        }
     }
 
     fn want_file(&self, wanted: WantFile) -> io::Result<Option<TakeFile>> {
@@ -85,4 +100,8 @@ impl<L: Link> Session<L> {
             outgoing.link.completed(completed, &output[start..])
         }
     }
+}
+
+fn no_encoding(name: &str, error: &CodecError) -> Failure {
+    Failure::invalid_input(format!("the output of {name} cannot be encoded: {error}"))
 }

@@ -14,7 +14,6 @@ use cofferdam_ipc::Codec;
 use cofferdam_pipeline_core::{
     Context, Failure, LeaseId, OpenItem, Processor, SlotNumber, StartContext, entries,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -364,23 +363,8 @@ impl<L: Link> Session<L> {
         cx: &Context<'_>,
         output: &mut Vec<u8>,
     ) -> Result<Option<WrittenFile>, Failure> {
-        let codec = self.settings.codec;
-        let value = processor.process(item.read(codec, P::NAME)?, cx)?;
-        self.encode_output(&value, P::NAME, output)?;
-        self.place_output(&self.slot, P::NAME, output)
-    }
-
-    /// Leaves the encoded value in `output`, behind room for its length.
-    pub(super) fn encode_output(
-        &self,
-        value: &impl Serialize,
-        name: &str,
-        output: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
-        output.resize(ENTRY_LEN_MAX, 0);
-        self.settings.codec.encode(value, output).map_err(|error| {
-            Failure::invalid_input(format!("the output of {name} cannot be encoded: {error}"))
-        })
+        let value = processor.process(item.read(self.settings.codec, P::NAME)?, cx)?;
+        self.place_output(&self.slot, &value, P::NAME, output)
     }
 
     #[inline]
