@@ -4,7 +4,7 @@
 //!
 //! `item` is the way there alone, in a frame and in a file, whose output is small. The yardsticks reuse their buffers and check nothing. `no_store` is the executor alone, one worker, checksummed; `power` is a whole
 //! job on two workers with every output durable, beside two streams whose answers are written, synced and renamed; `careful` are the same streams when they also do what
-//! the store cannot leave out.
+//! the store cannot leave out, and `typed` is one that also checksums, decodes and encodes.
 #![allow(clippy::disallowed_methods, reason = "the bans are for library code")]
 
 mod engine;
@@ -35,7 +35,8 @@ fn main() -> Result<(), Failed> {
     let (echoes, files) = (options.items(20, 5), options.items(16, 4));
     let cases: Vec<Box<dyn Case>> = vec![
         Box::new(engine::NoStore::start(echoes)?),
-        Box::new(stream::Stream::start(echoes)?),
+        Box::new(stream::Stream::start(echoes, Care::None)?),
+        Box::new(stream::Stream::start(echoes, Care::AsAChannel)?),
         Box::new(engine::Power::new(files)),
         Box::new(stream::WriteSyncRename::start(files, Care::None)?),
         Box::new(stream::WriteSyncRename::start(files, Care::AsTheStore)?),
@@ -61,9 +62,13 @@ fn main() -> Result<(), Failed> {
         }
         report.gate(name, ratio, Bound::AtMost(limit));
     }
-    let careful = measured.paired_ratio("echo16m.cofferdam_power", "echo16m.stream_careful");
-    if let Some(ratio) = careful {
-        report.line("echo16m.power_over_stream_careful", ratio, "ratio");
+    for (name, over, under) in [
+        ("echo16m.no_store_over_stream_typed", "echo16m.cofferdam_no_store", "echo16m.stream_typed"),
+        ("echo16m.power_over_stream_careful", "echo16m.cofferdam_power", "echo16m.stream_careful"),
+    ] {
+        if let Some(ratio) = measured.paired_ratio(over, under) {
+            report.line(name, ratio, "ratio");
+        }
     }
     report.finish();
     Ok(())

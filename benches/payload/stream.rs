@@ -12,8 +12,9 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Instant;
 
-/// The argument with which this program is the child of this yardstick.
+/// The argument with which this program is the child of this yardstick, and the one that makes it careful.
 const CHILD: &str = "--stream-child";
+const CAREFUL: &str = "--careful";
 
 /// A child that sends back what it gets.
 struct Peer {
@@ -23,9 +24,12 @@ struct Peer {
 }
 
 impl Peer {
-    fn start() -> Result<Self, Failed> {
+    fn start(care: Care) -> Result<Self, Failed> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(CHILD);
+        if care == Care::AsAChannel {
+            command.arg(CAREFUL);
+        }
         let (child, stream) = sys::child_with_stream(command)?;
         Ok(Self { child, stream: Some(stream), answer: Vec::new() })
     }
@@ -53,25 +57,36 @@ impl Drop for Peer {
 /// One round trip after the other.
 pub struct Stream {
     peer: Peer,
+    care: Care,
     echoes: u64,
     payload: Vec<u8>,
 }
 
 impl Stream {
-    pub fn start(echoes: u64) -> Result<Self, Failed> {
-        Ok(Self { peer: Peer::start()?, echoes, payload: vec![7; PAYLOAD_BYTES] })
+    pub fn start(echoes: u64, care: Care) -> Result<Self, Failed> {
+        Ok(Self { peer: Peer::start(care)?, care, echoes, payload: vec![7; PAYLOAD_BYTES] })
     }
 }
 
 impl Case for Stream {
     fn name(&self) -> &'static str {
-        "echo16m.stream"
+        match self.care {
+            Care::AsAChannel => "echo16m.stream_typed",
+            Care::None | Care::AsTheStore => "echo16m.stream",
+        }
     }
 
     fn run(&mut self) -> Result<Vec<Figure>, Failed> {
         let began = Instant::now();
         for _ in 0..self.echoes {
-            self.peer.echo(&self.payload)?;
+            let is_checked = self.care == Care::AsAChannel;
+            if is_checked {
+                checksum(&self.payload);
+            }
+            let answer = self.peer.echo(&self.payload)?;
+            if is_checked {
+                checksum(answer);
+            }
         }
         let took = began.elapsed();
         if self.peer.answer != self.payload {
@@ -85,6 +100,9 @@ impl Case for Stream {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Care {
     None,
+    /// Both sides checksum what they send and what they receive, and the child makes a value of what it got and its answer of that value, as a channel
+    /// that carries types does: two copies.
+    AsAChannel,
     /// A checksum of what is sent and of what is received, the hash of the answer, and a sync of the directory after the renaming.
     AsTheStore,
 }
@@ -99,14 +117,19 @@ pub struct WriteSyncRename {
 
 impl WriteSyncRename {
     pub fn start(items: u64, care: Care) -> Result<Self, Failed> {
-        Ok(Self { peers: [Peer::start()?, Peer::start()?], items, payload: vec![7; PAYLOAD_BYTES], care })
+        Ok(Self {
+            peers: [Peer::start(care)?, Peer::start(care)?],
+            items,
+            payload: vec![7; PAYLOAD_BYTES],
+            care,
+        })
     }
 }
 
 impl Case for WriteSyncRename {
     fn name(&self) -> &'static str {
         match self.care {
-            Care::None => "echo16m.stream_write_sync_rename",
+            Care::None | Care::AsAChannel => "echo16m.stream_write_sync_rename",
             Care::AsTheStore => "echo16m.stream_careful",
         }
     }
@@ -139,11 +162,11 @@ impl Case for WriteSyncRename {
 
 fn keep_answer(peer: &mut Peer, item: u64, payload: &[u8], dir: &Path, care: Care) -> Result<(), Failed> {
     if care == Care::AsTheStore {
-        black_box(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, payload));
+        checksum(payload);
     }
     let answer = peer.echo(payload)?;
     if care == Care::AsTheStore {
-        black_box(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, answer));
+        checksum(answer);
         black_box(blake3::hash(answer));
     }
     let staged = dir.join(format!("staged-{item}"));
@@ -164,11 +187,25 @@ pub fn child_line() -> Result<(), Failed> {
         return Ok(());
     }
     let mut stream = sys::stream_of_child()?;
-    let mut payload = Vec::new();
+    let (mut payload, mut answer) = (Vec::new(), Vec::new());
+    let is_careful = std::env::args().nth(2).as_deref() == Some(CAREFUL);
     while receive(&mut stream, &mut payload)? {
-        send(&mut stream, &payload)?;
+        if is_careful {
+            checksum(&payload);
+            let value = black_box(payload.to_vec());
+            answer.clear();
+            answer.extend_from_slice(&value);
+            checksum(&answer);
+            send(&mut stream, &answer)?;
+        } else {
+            send(&mut stream, &payload)?;
+        }
     }
     std::process::exit(0)
+}
+
+fn checksum(bytes: &[u8]) {
+    black_box(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes));
 }
 
 fn send(to: &mut impl Write, payload: &[u8]) -> Result<(), Failed> {
