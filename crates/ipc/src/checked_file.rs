@@ -51,6 +51,14 @@ impl CheckedFile {
         }
     }
 
+    /// Writes these bytes.
+    ///
+    /// # Errors
+    /// That of the system, whole; after it nobody knows what the file holds.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes).map_err(|error| self.error.take().unwrap_or(error))
+    }
+
     /// Bytes that were written.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -109,7 +117,7 @@ mod tests {
         assert!(file.is_empty());
         let value = (ByteBuf::from(vec![7; 3 * WRITE_BYTES + 5]), "and a few short ones", 9_u8);
         file.encode(Codec::Bincode, &value).unwrap();
-        file.write_all(b"behind it").unwrap();
+        file.append(b"behind it").unwrap();
 
         let mut expected = Vec::new();
         Codec::Bincode.encode(&value, &mut expected).unwrap();
@@ -129,7 +137,11 @@ mod tests {
         for value in [ByteBuf::from(vec![7; 2 * WRITE_BYTES]), ByteBuf::from(vec![7; 3])] {
             let mut file = CheckedFile::new(read_only.try_clone().unwrap());
             let refused = file.encode(Codec::Bincode, &value).unwrap_err();
-            assert!(matches!(refused, NotWritten::Io(_)), "{refused:?}");
+            assert!(
+                matches!(&refused, NotWritten::Io(error) if error.raw_os_error().is_some()),
+                "{refused:?}"
+            );
+            assert!(file.append(b"bytes").unwrap_err().raw_os_error().is_some());
         }
     }
 

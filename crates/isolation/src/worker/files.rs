@@ -226,7 +226,7 @@ impl Sink {
         if self.given.is_none() {
             return Err(lost(io::Error::other("it failed before")));
         }
-        let put = self.file.write_all(bytes);
+        let put = self.file.append(bytes);
         put.map_err(|error| {
             self.given = None;
             lost(error)
