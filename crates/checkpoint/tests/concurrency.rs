@@ -12,6 +12,7 @@ use cofferdam_testkit::{Fault, FaultPlan, PacedDisk, SimDisk, Step};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 use support::{JOB, entries, limits, open_store, options, spec};
 
@@ -161,8 +162,18 @@ fn gated_job() -> (SimDisk, Gate, JobStore) {
     (sim, gate, job)
 }
 
-fn fail_next_call(disk: &SimDisk) {
+/// Another thread commits an outcome, and the job fails before the disk has it.
+fn fail_beside_a_group<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    (disk, gate): (&SimDisk, &Gate),
+    job: &'scope JobStore,
+) -> ScopedJoinHandle<'scope, Result<u64, StoreError>> {
+    gate.is_closed.store(true, Ordering::SeqCst);
+    let commits = scope.spawn(|| commit(job, 0));
+    gate.wait_for_sync();
     disk.set_fault(Some(FaultPlan { at: disk.calls(), for_ever: false, fault: Fault::Eio }));
+    job.note(KeyRef::Ordinal(9), Note::default()).unwrap_err();
+    commits
 }
 
 /// Outcomes that were acknowledged are there for the next owner.
@@ -181,11 +192,7 @@ const MOMENT: Duration = Duration::from_millis(200);
 fn a_job_that_failed_is_opened_again_only_after_whoever_was_writing() {
     let (sim, gate, job) = gated_job();
     std::thread::scope(|scope| {
-        gate.is_closed.store(true, Ordering::SeqCst);
-        let commits = scope.spawn(|| commit(&job, 0));
-        gate.wait_for_sync();
-        fail_next_call(&sim);
-        job.note(KeyRef::Ordinal(9), Note::default()).unwrap_err();
+        let commits = fail_beside_a_group(scope, (&sim, &gate), &job);
         let reopens = scope.spawn(|| job.reopen());
         assert!(!gate.syncs_within(MOMENT), "the journal is continued while a group is written");
         gate.open();
@@ -201,11 +208,7 @@ fn a_job_that_failed_is_opened_again_only_after_whoever_was_writing() {
 fn a_job_that_failed_is_given_up_only_after_whoever_was_writing() {
     let (sim, gate, job) = gated_job();
     std::thread::scope(|scope| {
-        gate.is_closed.store(true, Ordering::SeqCst);
-        let commits = scope.spawn(|| commit(&job, 0));
-        gate.wait_for_sync();
-        fail_next_call(&sim);
-        job.note(KeyRef::Ordinal(9), Note::default()).unwrap_err();
+        let commits = fail_beside_a_group(scope, (&sim, &gate), &job);
         let (ended, has_ended) = mpsc::channel();
         let (job, ends) = (&job, ended);
         scope.spawn(move || ends.send(job.finish(JobState::Interrupted)).unwrap());

@@ -190,16 +190,8 @@ fn deaths_while_opening(disk: &SimDisk) -> Vec<SimDisk> {
 /// The new segment takes in the one before it, which is removed once HEAD names the new one.
 #[test]
 fn what_was_known_to_be_durable_is_read_whenever_hosts_die_while_they_open_the_job() {
-    let disk = SimDisk::new();
-    let job = open_store(&disk).unwrap().create_job(JOB, &spec(Keying::Dense)).unwrap();
-    let mut model = Model::default();
-    model.commit_run(&job, 0, 5).unwrap();
-    model.commit_run(&job, 5, 5).unwrap();
-    job.finish(JobState::Interrupted).unwrap();
-    let read = |disk: &SimDisk| {
-        open_store(disk).unwrap().read_job(JOB).unwrap().outcomes(0).map(Result::unwrap).count()
-    };
-    let disk = disk.after_process_end();
+    let disk = ten_outcomes();
+    let read = |disk: &SimDisk| outcomes_in(&open_store(disk).unwrap());
     assert_eq!(read(&disk), 10);
 
     for (first, disk) in deaths_while_opening(&disk).iter().enumerate() {
