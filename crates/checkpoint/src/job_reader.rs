@@ -47,11 +47,15 @@ fn recover_what_was_durable(disk: &dyn Disk, dir: &Path) -> Result<Recovered, St
         if has_bug("a reader takes a segment that nothing says is durable for the journal") {
             break;
         }
-        recovered = match recover_beside_a_writer(disk, dir, Scope::DurableBefore(seq)) {
-            Ok(before) => before,
-            // HEAD names it by now, unless somebody put an older HEAD back.
-            Err(_) => recover_beside_a_writer(disk, dir, Scope::Durable)?,
-        };
+        if let Ok(before) = recover_beside_a_writer(disk, dir, Scope::DurableBefore(seq)) {
+            recovered = before;
+            continue;
+        }
+        // HEAD names it by now, unless somebody put an older HEAD back.
+        recovered = recover_beside_a_writer(disk, dir, Scope::Durable)?;
+        if recovered.void_segment() == Some(seq) {
+            break;
+        }
     }
     Ok(recovered)
 }
