@@ -102,7 +102,7 @@ impl Stager {
         let keeper = Keeper { path: path.clone(), to: self.remover(), going: self.going.clone() };
         let mut file = CheckedFile::new(file);
         file.encode(self.codec, item)?;
-        let (len, crc32) = (file.len(), file.crc32());
+        let (len, crc32) = (file.written(), file.crc32());
         Ok(Some(StagedItem { path, len, crc32, keeper: Box::new(keeper) }))
     }
 

@@ -35,8 +35,8 @@ fn main() -> Result<(), Failed> {
     let (echoes, files) = (options.items(20, 5), options.items(16, 4));
     let cases: Vec<Box<dyn Case>> = vec![
         Box::new(engine::NoStore::start(echoes)?),
-        Box::new(stream::Stream::start(echoes, Care::None)?),
-        Box::new(stream::Stream::start(echoes, Care::AsAChannel)?),
+        Box::new(stream::Stream::start(echoes, false)?),
+        Box::new(stream::Stream::start(echoes, true)?),
         Box::new(engine::Power::new(files)),
         Box::new(stream::WriteSyncRename::start(files, Care::None)?),
         Box::new(stream::WriteSyncRename::start(files, Care::AsTheStore)?),

@@ -12,9 +12,11 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Instant;
 
-/// The argument with which this program is the child of this yardstick, and the one that makes it careful.
+/// The argument with which this program is the child of this yardstick.
 const CHILD: &str = "--stream-child";
-const CAREFUL: &str = "--careful";
+/// Behind it: both sides checksum what they send and what they receive, and the child makes a value of what it got and its answer of that value,
+/// as a channel that carries types does: two copies.
+const TYPED: &str = "--typed";
 
 /// A child that sends back what it gets.
 struct Peer {
@@ -24,11 +26,11 @@ struct Peer {
 }
 
 impl Peer {
-    fn start(care: Care) -> Result<Self, Failed> {
+    fn start(is_typed: bool) -> Result<Self, Failed> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(CHILD);
-        if care == Care::AsAChannel {
-            command.arg(CAREFUL);
+        if is_typed {
+            command.arg(TYPED);
         }
         let (child, stream) = sys::child_with_stream(command)?;
         Ok(Self { child, stream: Some(stream), answer: Vec::new() })
@@ -57,34 +59,30 @@ impl Drop for Peer {
 /// One round trip after the other.
 pub struct Stream {
     peer: Peer,
-    care: Care,
+    is_typed: bool,
     echoes: u64,
     payload: Vec<u8>,
 }
 
 impl Stream {
-    pub fn start(echoes: u64, care: Care) -> Result<Self, Failed> {
-        Ok(Self { peer: Peer::start(care)?, care, echoes, payload: vec![7; PAYLOAD_BYTES] })
+    pub fn start(echoes: u64, is_typed: bool) -> Result<Self, Failed> {
+        Ok(Self { peer: Peer::start(is_typed)?, is_typed, echoes, payload: vec![7; PAYLOAD_BYTES] })
     }
 }
 
 impl Case for Stream {
     fn name(&self) -> &'static str {
-        match self.care {
-            Care::AsAChannel => "echo16m.stream_typed",
-            Care::None | Care::AsTheStore => "echo16m.stream",
-        }
+        if self.is_typed { "echo16m.stream_typed" } else { "echo16m.stream" }
     }
 
     fn run(&mut self) -> Result<Vec<Figure>, Failed> {
         let began = Instant::now();
         for _ in 0..self.echoes {
-            let is_checked = self.care == Care::AsAChannel;
-            if is_checked {
+            if self.is_typed {
                 checksum(&self.payload);
             }
             let answer = self.peer.echo(&self.payload)?;
-            if is_checked {
+            if self.is_typed {
                 checksum(answer);
             }
         }
@@ -100,9 +98,6 @@ impl Case for Stream {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Care {
     None,
-    /// Both sides checksum what they send and what they receive, and the child makes a value of what it got and its answer of that value, as a channel
-    /// that carries types does: two copies.
-    AsAChannel,
     /// A checksum of what is sent and of what is received, the hash of the answer, and a sync of the directory after the renaming.
     AsTheStore,
 }
@@ -117,19 +112,15 @@ pub struct WriteSyncRename {
 
 impl WriteSyncRename {
     pub fn start(items: u64, care: Care) -> Result<Self, Failed> {
-        Ok(Self {
-            peers: [Peer::start(care)?, Peer::start(care)?],
-            items,
-            payload: vec![7; PAYLOAD_BYTES],
-            care,
-        })
+        let peers = [Peer::start(false)?, Peer::start(false)?];
+        Ok(Self { peers, items, payload: vec![7; PAYLOAD_BYTES], care })
     }
 }
 
 impl Case for WriteSyncRename {
     fn name(&self) -> &'static str {
         match self.care {
-            Care::None | Care::AsAChannel => "echo16m.stream_write_sync_rename",
+            Care::None => "echo16m.stream_write_sync_rename",
             Care::AsTheStore => "echo16m.stream_careful",
         }
     }
@@ -188,9 +179,9 @@ pub fn child_line() -> Result<(), Failed> {
     }
     let mut stream = sys::stream_of_child()?;
     let (mut payload, mut answer) = (Vec::new(), Vec::new());
-    let is_careful = std::env::args().nth(2).as_deref() == Some(CAREFUL);
+    let is_typed = std::env::args().nth(2).as_deref() == Some(TYPED);
     while receive(&mut stream, &mut payload)? {
-        if is_careful {
+        if is_typed {
             checksum(&payload);
             let value = black_box(payload.to_vec());
             answer.clear();

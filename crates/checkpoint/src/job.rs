@@ -178,7 +178,8 @@ impl JobStore {
         lock(&self.journal.state).index.unseen()
     }
 
-    /// Says who hears of commits from now on.
+    /// Says who hears of commits from now on. What is called is called by whoever writes, and nothing is written until it returns: neither
+    /// [`Self::commit`] nor [`Self::finish`] nor [`Self::reopen`] may be called in it, since they wait for that.
     pub fn on_commit(&self, callback: impl Fn(CommitEvent) + Send + Sync + 'static) {
         let callback: OnCommit = Arc::new(callback);
         *lock(&self.journal.on_commit) = Some(callback);

@@ -12,7 +12,7 @@ const WRITE_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub struct CheckedFile {
     file: File,
-    len: u64,
+    written: u64,
     crc: Checksum,
     error: Option<io::Error>,
 }
@@ -32,7 +32,7 @@ impl CheckedFile {
     /// Writes into an empty file.
     #[must_use]
     pub fn new(file: File) -> Self {
-        Self { file, len: 0, crc: Checksum::crc32(), error: None }
+        Self { file, written: 0, crc: Checksum::crc32(), error: None }
     }
 
     /// Writes the encoding of `value`, which is never in memory as a whole.
@@ -61,14 +61,8 @@ impl CheckedFile {
 
     /// Bytes that were written.
     #[must_use]
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether nothing was.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Their CRC-32: that of zlib, gzip and PNG.
@@ -88,7 +82,7 @@ impl Write for CheckedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.file.write(&bytes[..bytes.len().min(WRITE_BYTES)]) {
             Ok(written) => {
-                self.len += written as u64;
+                self.written += written as u64;
                 self.crc.update(&bytes[..written]);
                 Ok(written)
             }
@@ -114,7 +108,6 @@ mod tests {
     #[test]
     fn long_and_short_pieces_are_counted_and_checksummed_as_they_come() {
         let mut file = CheckedFile::new(tempfile::tempfile().unwrap());
-        assert!(file.is_empty());
         let value = (ByteBuf::from(vec![7; 3 * WRITE_BYTES + 5]), "and a few short ones", 9_u8);
         file.encode(Codec::Bincode, &value).unwrap();
         file.append(b"behind it").unwrap();
@@ -128,7 +121,7 @@ mod tests {
         let len = io::Read::read(&mut reader, &mut found).unwrap();
         assert_eq!(found[..len], expected);
         let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &expected) as u32;
-        assert_eq!((file.len(), file.crc32()), (expected.len() as u64, crc));
+        assert_eq!((file.written(), file.crc32()), (expected.len() as u64, crc));
     }
 
     #[test]

@@ -122,8 +122,8 @@ impl FrameReader {
     pub(crate) fn resync(&mut self) -> Result<bool, StoreError> {
         let finder = memmem::Finder::new(&self.key.sync()).into_owned();
         let damaged_at = self.offset;
-        let mut chunk = vec![0; READ_CHUNK];
         let mut at = damaged_at + 1;
+        let mut chunk = self.chunk_from(at);
         while at < self.end {
             let len = (self.end - at).min(READ_CHUNK as u64) as usize;
             self.read(&mut chunk[..len], at)?;
@@ -144,8 +144,8 @@ impl FrameReader {
     pub(crate) fn judge_rest(&self) -> Result<Rest, StoreError> {
         let mut rest = Rest { claimed_end: 0, is_empty: true };
         let finder = memmem::Finder::new(&self.key.sync()).into_owned();
-        let mut chunk = vec![0; READ_CHUNK];
         let mut at = self.offset;
+        let mut chunk = self.chunk_from(at);
         let end =
             if has_bug("the scan is capped at 1 MiB") { self.end.min(at + (1 << 20)) } else { self.end };
         while at < end {
@@ -163,6 +163,11 @@ impl FrameReader {
             at += if at + len as u64 == self.end { len as u64 } else { (len - 3) as u64 };
         }
         Ok(rest)
+    }
+
+    /// Room for what is read at once from `at` on; most journals end close behind their last frame.
+    fn chunk_from(&self, at: u64) -> Vec<u8> {
+        vec![0; self.end.saturating_sub(at).min(READ_CHUNK as u64) as usize]
     }
 
     fn claim_at(&self, offset: u64) -> Result<Option<u64>, StoreError> {

@@ -57,7 +57,7 @@ struct Given {
 
 impl Given {
     fn holds(&self, file: &CheckedFile) -> WrittenFile {
-        WrittenFile { number: self.number, len: file.len(), crc32: file.crc32() }
+        WrittenFile { number: self.number, len: file.written(), crc32: file.crc32() }
     }
 }
 

@@ -40,18 +40,18 @@ impl<L: Link> Session<L> {
         let codec = self.settings.codec;
         let max = self.settings.payload_max.saturating_sub(ENTRY_LEN_MAX);
         let files_above = usize::try_from(self.settings.files_above).unwrap_or(usize::MAX);
-        let mut encode = |max| {
-            output.resize(ENTRY_LEN_MAX, 0);
-            match codec.encode_within(value, output, max) {
-                Ok(()) => Ok(true),
-                Err(CodecError::TooLong { .. }) => Ok(false),
-                Err(error) => Err(no_encoding(name, &error)),
-            }
-        };
+        output.resize(ENTRY_LEN_MAX, 0);
         if files_above == 0 {
-            let why = || format!("the output of {name} has more than {max} bytes, which is the limit");
-            return if encode(max)? { Ok(None) } else { Err(Failure::invalid_input(why())) };
+            codec.encode(value, output).map_err(|error| no_encoding(name, &error))?;
+            let len = output.len() - ENTRY_LEN_MAX;
+            let why = || format!("the output of {name} has {len} bytes, the limit is {max}");
+            return if len <= max { Ok(None) } else { Err(Failure::invalid_input(why())) };
         }
+        let mut encode = |max| match codec.encode_within(value, output, max) {
+            Ok(()) => Ok(true),
+            Err(CodecError::TooLong { .. }) => Ok(false),
+            Err(error) => Err(no_encoding(name, &error)),
+        };
         if encode(max.min(files_above))? {
             return Ok(None);
         }

@@ -107,11 +107,7 @@ fn a_large_output_travels_alone_and_a_too_large_one_fails_its_item_only() {
     match rig.next() {
         WorkerEvent::Failed { item, failure } => {
             assert_eq!(item.offset, 2);
-            assert!(
-                failure.message.contains("the output of actor has more than 1048571 bytes"),
-                "{}",
-                failure.message
-            );
+            assert!(failure.message.contains("the output of actor has 2097157 bytes"), "{}", failure.message);
         }
         other => panic!("a failure, not {other:?}"),
     }
